@@ -1,0 +1,61 @@
+"""The `vidpred` program: gathers the commands and turns errors into one sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+import typer
+
+from vidpred.errors import ExitCode, VidpredError
+
+app = typer.Typer(
+    name="vidpred",
+    help="Predict the future frames of a video.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _global_options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    if debug:
+        os.environ["VIDPRED_DEBUG"] = "1"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with an `ExitCode`."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code. `arguments` defaults to the process's own."""
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=arguments, prog_name="vidpred", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return ExitCode.USAGE
+    except click.UsageError as error:
+        where = f" {error.ctx.command_path.partition(' ')[2]}" if error.ctx else ""
+        return _say(f"{error.format_message()} (see 'vidpred{where.rstrip()} --help')", ExitCode.USAGE)
+    except VidpredError as error:
+        if os.environ.get("VIDPRED_DEBUG"):
+            raise
+        return _say(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _say("interrupted", ExitCode.INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    return int(code or ExitCode.DONE)
+
+
+def _say(sentence: str, code: ExitCode) -> int:
+    print(f"vidpred: {sentence}", file=sys.stderr)
+    return code

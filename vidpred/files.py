@@ -1,0 +1,59 @@
+"""Writing files so that a killed or failing process never leaves half of one under its final name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vidpred.errors import OutputError
+
+
+@contextmanager
+def replacing(final: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside `final`; renames it to `final` when the block ends without error.
+
+    The block may create a file or a directory at the temporary path. On an error the temporary is
+    removed and `final` is left as it was. An `OSError` raised while writing (no space, no permission,
+    a missing folder) becomes an `OutputError` that names `final`.
+    """
+    final = Path(final)
+    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(final.parent, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        yield temporary
+        _swap(temporary, final)
+    except OSError as error:
+        raise cannot_write(final, error) from error
+    finally:
+        _remove(temporary)
+
+
+def cannot_write(final: Path, error: OSError) -> OutputError:
+    """The one sentence for an output that the operating system refused."""
+    reason = error.strerror or str(error)
+    return OutputError(f"cannot write {final}: {reason[:1].lower()}{reason[1:]}")
+
+
+def _swap(temporary: Path, final: Path) -> None:
+    if not final.is_dir():
+        os.replace(temporary, final)
+        return
+    # A directory cannot be replaced in one step: move the old one aside, so that one of the two exists.
+    old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
+    os.replace(final, old)
+    os.replace(temporary, final)
+    shutil.rmtree(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

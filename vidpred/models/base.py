@@ -1,0 +1,96 @@
+"""What every model is: a `torch.nn.Module` that gives a loss on known frames and predicts unknown ones."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from vidpred.errors import ConfigError, DataError
+
+
+class ModelOptions(BaseModel):
+    """The options of one model; each model subclasses it. Frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VideoModel(nn.Module):
+    """Base class of the models.
+
+    Subclasses define `Options`, the layers, `loss` and `predict`. A new model needs nothing else but a
+    line in `registry.MODELS` and a presets file.
+
+    Attributes:
+        channels: channels C of a frame.
+        size: height and width (H, W) of a frame.
+        options: the validated options the model was built with.
+    """
+
+    Options: ClassVar[type[ModelOptions]] = ModelOptions
+    stochastic: ClassVar[bool] = False
+    """Whether two predictions from the same context can differ; if not, one sample says all."""
+
+    def __init__(self, channels: int, size: tuple[int, int], options: ModelOptions) -> None:
+        super().__init__()
+        self.channels = channels
+        self.size = size
+        self.options = options
+
+    def loss(
+        self,
+        frames: Tensor,
+        context: int = 1,
+        *,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The training loss on whole sequences.
+
+        Args:
+            frames: (N, T, C, H, W) in [0, 1].
+            context: frames 1..context are given; the loss covers frames context+1..T.
+            labels: (N, objects) class numbers, for models conditioned on them.
+            generator: source of the noise, for models that draw any.
+
+        Returns:
+            ``{"loss": scalar to minimise, ...}`` and the terms it is made of, detached scalars.
+        """
+        raise NotImplementedError
+
+    def predict(
+        self,
+        context: Tensor,
+        horizon: int,
+        *,
+        sample: bool = True,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Predicts the frames that follow.
+
+        Args:
+            context: (N, Tc, C, H, W) in [0, 1], Tc >= 1.
+            horizon: how many frames to predict, >= 1.
+            sample: draw from the model's distribution; False takes its mean at every step.
+
+        Returns:
+            (N, horizon, C, H, W) in [0, 1].
+        """
+        raise NotImplementedError
+
+    def check_frames(self, frames: Tensor, at_least: int) -> None:
+        """Raises `DataError` unless `frames` is (N, T >= at_least, C, H, W) of this model's C, H and W."""
+        if frames.dim() != 5 or tuple(frames.shape[2:]) != (self.channels, *self.size):
+            expected = f"(N, T, {self.channels}, {self.size[0]}, {self.size[1]})"
+            raise DataError(f"the model expects frames of shape {expected}, got {tuple(frames.shape)}")
+        if frames.shape[1] < at_least:
+            raise DataError(f"the model needs at least {at_least} frames, got {frames.shape[1]}")
+
+
+def require_divisible(size: tuple[int, int], by: int) -> None:
+    """Raises `ConfigError` unless both sides of a frame are multiples of `by` (a model's total stride)."""
+    if size[0] % by or size[1] % by or min(size) < by:
+        raise ConfigError(f"frame size must be a multiple of {by} on both sides, got {size[0]}x{size[1]}")
