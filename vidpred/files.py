@@ -41,15 +41,27 @@ def cannot_write(final: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {final}: {reason[:1].lower()}{reason[1:]}")
 
 
+def recover(final: Path) -> None:
+    """Puts back the old directory `final` if a kill struck while `replacing` was exchanging it."""
+    old = _old(final)
+    if old.is_dir() and not final.exists():
+        os.replace(old, final)
+
+
 def _swap(temporary: Path, final: Path) -> None:
     if not final.is_dir():
         os.replace(temporary, final)
         return
-    # A directory cannot be replaced in one step: move the old one aside, so that one of the two exists.
-    old = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.old")
+    # A directory cannot be replaced in one step: the old one stands aside until the new one is in place.
+    old = _old(final)
+    shutil.rmtree(old, ignore_errors=True)
     os.replace(final, old)
     os.replace(temporary, final)
     shutil.rmtree(old)
+
+
+def _old(final: Path) -> Path:
+    return final.with_name(f".{final.name}.old")
 
 
 def _remove(path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 import click
 import typer
 
+from vidpred.cli.train import train
 from vidpred.errors import ExitCode, VidpredError
 
 app = typer.Typer(
@@ -26,6 +27,9 @@ def _global_options(
 ) -> None:
     if debug:
         os.environ["VIDPRED_DEBUG"] = "1"
+
+
+app.command()(train)
 
 
 def main(arguments: list[str] | None = None) -> None:

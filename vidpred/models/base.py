@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from vidpred.config import Section
 from vidpred.errors import ConfigError, DataError
 
 
-class ModelOptions(BaseModel):
+class ModelOptions(Section):
     """The options of one model; each model subclasses it. Frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class VideoModel(nn.Module):
@@ -80,6 +78,10 @@ class VideoModel(nn.Module):
             (N, horizon, C, H, W) in [0, 1].
         """
         raise NotImplementedError
+
+    def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
+        """Same as `loss`; wrappers such as DistributedDataParallel hook into this name."""
+        return self.loss(*args, **kwargs)
 
     def check_frames(self, frames: Tensor, at_least: int) -> None:
         """Raises `DataError` unless `frames` is (N, T >= at_least, C, H, W) of this model's C, H and W."""

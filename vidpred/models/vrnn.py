@@ -1,0 +1,222 @@
+"""The variational recurrent network of seed 000 (chapter 3 and table 4.1)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from vidpred.errors import DataError
+from vidpred.losses import bernoulli_nll
+from vidpred.models.base import ModelOptions, VideoModel, require_divisible
+from vidpred.nn import FrameDecoder, FrameEncoder, JointLinear
+from vidpred.nn.distributions import Gaussian, GaussianHead
+from vidpred.ops import lstm_gates
+
+
+class VRNNOptions(ModelOptions):
+    """Sizes of the layers; the defaults are those of seed 000, table 4.1."""
+
+    widths: tuple[int, ...] = (16, 32, 48, 64)
+    """Channels of the encoder's convolutions, each of stride 2; the decoder mirrors them."""
+    kernels: tuple[int, ...] = (7, 5, 5, 3)
+    hidden: int = Field(1024, gt=0)
+    """Units of the LSTM."""
+    latent: int | None = Field(None, gt=0)
+    """Dimensions of z_t, also the width of F_prior, F_posterior and F_z; by default the table's 128 for
+    grey frames and 256 for colour."""
+    decoder_width: int = Field(1024, gt=0)
+    """Units of the two layers of F_decoder."""
+    recurrence: Literal["paper", "chung"] = "paper"
+    """What the LSTM sees of the latents: F_z(z_{t-1}) as chapter 3 prints it, or F_z(z_t) as in Chung et
+    al. 2015."""
+    classes: int = Field(0, ge=0)
+    """Number of class labels joined at the fully connected layers (section 5.1); 0: none."""
+    forget_bias: float = 1.0
+
+
+class State(NamedTuple):
+    """What one step hands to the next."""
+
+    hidden: Tensor  # (N, hidden)
+    cell: Tensor  # (N, hidden)
+    latent: Tensor  # (N, latent), F_z(z) of the step before
+
+
+class Observed(NamedTuple):
+    """What `VRNN._observe` saw at every step of a sequence, time first."""
+
+    hidden: Tensor  # (T, N, hidden), h_{t-1}
+    posterior: Gaussian  # of (T, N, latent)
+    latent: Tensor  # (T, N, latent), F_z(z_t)
+
+
+class VRNN(VideoModel):
+    """A variational autoencoder at every time step, conditioned on an LSTM and conditioning it.
+
+        prior      z_t ~ N(mu, sigma^2),  [mu, sigma] = F_prior(h_{t-1})
+        posterior  z_t ~ N(mu, sigma^2),  [mu, sigma] = F_posterior([Encoder(x_t), h_{t-1}])
+        image      x_t = Decoder(F_decoder([F_z(z_t), h_{t-1}]))
+        memory     h_t, c_t = LSTM([Encoder(x_t), F_z(z_{t-1})], h_{t-1}, c_{t-1})
+
+    Only the posterior, F_z and the LSTM wait for the step before; encoder, prior and decoder run once on
+    all steps. Inside, time comes first: (T, N, ...).
+    """
+
+    Options = VRNNOptions
+    options: VRNNOptions
+    stochastic = True
+
+    def __init__(self, channels: int, size: tuple[int, int], options: VRNNOptions) -> None:
+        require_divisible(size, by=2 ** len(options.widths))
+        super().__init__(channels, size, options)
+        hidden, classes = options.hidden, options.classes
+        latent = options.latent or (128 if channels == 1 else 256)
+        width = options.decoder_width
+        self.encoder = FrameEncoder(channels, size, options.widths, options.kernels)
+        self.decoder = FrameDecoder(channels, size, options.widths, options.kernels)
+        features = self.encoder.features
+
+        self.prior = nn.Sequential(
+            *_fully_connected(hidden + classes, latent, latent), GaussianHead(latent, latent)
+        )
+        self.posterior_in = JointLinear(features + classes, hidden, latent)
+        self.posterior = nn.Sequential(
+            nn.ReLU(), *_fully_connected(latent, latent), GaussianHead(latent, latent)
+        )
+        self.f_z = nn.Sequential(*_fully_connected(latent, latent, latent))
+        self.f_decoder = nn.Sequential(
+            *_fully_connected(latent + hidden + classes, options.decoder_width, self.decoder.features)
+        )
+        self.gates = JointLinear(features, hidden + latent, 4 * hidden)
+        nn.init.constant_(self.gates.bias[hidden : 2 * hidden], options.forget_bias)
+        self.latent = latent
+
+    def loss(
+        self,
+        frames: Tensor,
+        context: int = 1,
+        *,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The negative of the lower bound, eq. 3.1, in nats a frame: mean over the predicted frames.
+
+        Eq. 3.1 sums over time; the mean differs by a constant factor, to which RMSProp and Adam are blind.
+        """
+        self.check_frames(frames, at_least=context + 1)
+        frames = frames.transpose(0, 1)  # (T, N, C, H, W)
+        classes = self._classes(labels, frames)
+        past, _ = self._observe(frames, self._start(frames), classes, generator=generator)
+        # The first frames are given: neither their likelihood nor their latents are part of the bound.
+        hidden = past.hidden[context:]
+        posterior = Gaussian(past.posterior.mean[context:], past.posterior.std[context:])
+        prior: Gaussian = self.prior(_join(hidden, classes))
+        kl = posterior.kl_from(prior).sum(-1).mean()
+        bce = bernoulli_nll(self._decode(hidden, past.latent[context:], classes), frames[context:])
+        return {"loss": bce + kl, "bce": bce.detach(), "kl": kl.detach()}
+
+    @torch.no_grad()
+    def predict(
+        self,
+        context: Tensor,
+        horizon: int,
+        *,
+        sample: bool = True,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Infers the latents of the context, then draws those of the future from the prior.
+
+        Each predicted frame is fed back as the next input. ``sample=False`` takes the mean of the
+        posterior and of the prior, the deterministic model of section 5.2.
+        """
+        self.check_frames(context, at_least=1)
+        frames = context.transpose(0, 1)
+        classes = self._classes(labels, frames)
+        _, state = self._observe(frames, self._start(frames), classes, sample=sample, generator=generator)
+        future: list[Tensor] = []
+        while True:
+            prior: Gaussian = self.prior(_join(state.hidden, classes))
+            latent = self.f_z(prior.sample(generator) if sample else prior.mean)
+            future.append(self._decode(state.hidden, latent, classes).sigmoid())
+            if len(future) == horizon:
+                return torch.stack(future, dim=1)  # (N, horizon, C, H, W)
+            from_frame, weight = self.gates.split(self.encoder(future[-1]))
+            state = self._remember(from_frame, weight, state, latent)
+
+    def _observe(
+        self,
+        frames: Tensor,
+        state: State,
+        classes: Tensor,
+        *,
+        sample: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Observed, State]:
+        """Runs posterior and memory over known frames (T, N, C, H, W); what each step saw, and the last state."""
+        features = self.encoder(frames)  # (T, N, features)
+        gates, gates_weight = self.gates.split(features)  # (T, N, 4 hidden)
+        guesses, guess_weight = self.posterior_in.split(_join(features, classes))  # (T, N, latent)
+        hidden, means, stds, latents = [], [], [], []
+        for from_frame, guess in zip(gates.unbind(), guesses.unbind(), strict=True):
+            posterior: Gaussian = self.posterior(guess + F.linear(state.hidden, guess_weight))
+            latent = self.f_z(posterior.sample(generator) if sample else posterior.mean)
+            hidden.append(state.hidden)
+            means.append(posterior.mean)
+            stds.append(posterior.std)
+            latents.append(latent)
+            state = self._remember(from_frame, gates_weight, state, latent)
+        posteriors = Gaussian(torch.stack(means), torch.stack(stds))
+        return Observed(torch.stack(hidden), posteriors, torch.stack(latents)), state
+
+    def _remember(self, from_frame: Tensor, weight: Tensor, state: State, latent: Tensor) -> State:
+        """The LSTM: `from_frame` is the share of Encoder(x_t) in the gates, (N, 4 hidden)."""
+        seen = state.latent if self.options.recurrence == "paper" else latent
+        gates = F.linear(torch.cat([state.hidden, seen], dim=-1), weight)
+        hidden, cell = lstm_gates(gates, state.cell, extra=from_frame)
+        return State(hidden, cell, latent)
+
+    def _decode(self, hidden: Tensor, latent: Tensor, classes: Tensor) -> Tensor:
+        """h_{t-1} and F_z(z_t), (..., N, ·) -> logits of x_t, (..., N, C, H, W)."""
+        logits: Tensor = self.decoder(self.f_decoder(_join(latent, hidden, classes)))
+        return logits
+
+    def _start(self, frames: Tensor) -> State:
+        batch = frames.shape[1]
+        zeros = frames.new_zeros(batch, self.options.hidden)
+        return State(zeros, zeros, frames.new_zeros(batch, self.latent))
+
+    def _classes(self, labels: Tensor | None, frames: Tensor) -> Tensor:
+        """(N, objects) class numbers -> (N, classes), how many objects of each class a sequence shows."""
+        batch, classes = frames.shape[1], self.options.classes
+        if not classes:
+            return frames.new_zeros(batch, 0)
+        if labels is None:
+            raise DataError("the model is conditioned on class labels, but the data has none")
+        if int(labels.max()) >= classes:
+            raise DataError(
+                f"the model knows {classes} classes, but the data has a label {int(labels.max())}"
+            )
+        return F.one_hot(labels.long(), classes).sum(dim=1).to(frames.dtype)
+
+
+def _fully_connected(*widths: int) -> list[nn.Module]:
+    """Linear layers with ReLU, Glorot-initialised, from the first width to the last."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layer = nn.Linear(inputs, outputs)
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+        layers += [layer, nn.ReLU()]
+    return layers
+
+
+def _join(*parts: Tensor) -> Tensor:
+    """Concatenates features; a part without a time dimension, (N, ·), is repeated over it."""
+    leading = parts[0].shape[:-1]
+    return torch.cat([part.expand(*leading, part.shape[-1]) for part in parts], dim=-1)

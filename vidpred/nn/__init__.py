@@ -1,0 +1,7 @@
+"""Modules with parameters that the models are built from."""
+
+from vidpred.nn.frame_coder import FrameDecoder, FrameEncoder
+from vidpred.nn.joint_linear import JointLinear
+from vidpred.nn.upsample import TransposedConv2d
+
+__all__ = ["FrameDecoder", "FrameEncoder", "JointLinear", "TransposedConv2d"]

@@ -1,0 +1,54 @@
+"""The Gaussian with a diagonal covariance that latent variables follow."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Gaussian(NamedTuple):
+    """Independent normal distributions: mean and standard deviation, each (..., D)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """mean + std * noise, one draw for every element (the reparameterisation trick)."""
+        return self.mean + self.std * standard_normal_like(self.mean, generator)
+
+    def kl_from(self, prior: Gaussian) -> Tensor:
+        """KL(self || prior) of every element, (..., D), in nats."""
+        ratio = self.std / prior.std
+        shift = (self.mean - prior.mean) / prior.std
+        return 0.5 * (ratio**2 + shift**2 - 1) - ratio.log()
+
+
+class GaussianHead(nn.Module):
+    """Two linear layers that give a Gaussian's mean and, through softplus, its standard deviation."""
+
+    def __init__(self, features: int, latent: int) -> None:
+        super().__init__()
+        self.mean = nn.Linear(features, latent)
+        self.spread = nn.Linear(features, latent)
+        for layer in (self.mean, self.spread):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Gaussian:
+        """(..., features) -> Gaussian of (..., latent)."""
+        mean, spread = self.mean(x), self.spread(x)
+        # Under autocast the layers answer in half precision, too coarse for a divergence.
+        precise = torch.promote_types(mean.dtype, torch.float32)
+        return Gaussian(mean.to(precise), F.softplus(spread.to(precise)) + SMALLEST_STD)
+
+
+SMALLEST_STD = 1e-4
+"""Added to every standard deviation: a softplus can underflow to zero, and the KL divides by it."""
+
+
+def standard_normal_like(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Standard normal noise of the shape, type and device of `x`."""
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)

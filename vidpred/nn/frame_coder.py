@@ -1,0 +1,65 @@
+"""The convolutional encoder and decoder of single frames (seed 000, table 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vidpred.nn.upsample import TransposedConv2d
+
+
+class FrameEncoder(nn.Module):
+    """Strided convolutions with ReLU: each halves height and width.
+
+    (..., C, H, W) -> (..., features), features = widths[-1] * (H / 2^L) * (W / 2^L) for L layers.
+    """
+
+    def __init__(
+        self, channels: int, size: tuple[int, int], widths: Sequence[int], kernels: Sequence[int]
+    ) -> None:
+        super().__init__()
+        inputs = [channels, *widths[:-1]]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(i, o, k, stride=2, padding=k // 2)
+            for i, o, k in zip(inputs, widths, kernels, strict=True)
+        )
+        for layer in self.layers:
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.grid = (widths[-1], size[0] >> len(widths), size[1] >> len(widths))
+        self.features = self.grid[0] * self.grid[1] * self.grid[2]
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(..., C, H, W) -> (..., features)."""
+        x = frames.flatten(0, -4)
+        for layer in self.layers:
+            x = F.relu(layer(x))
+        return x.reshape(*frames.shape[:-3], self.features)
+
+
+class FrameDecoder(nn.Module):
+    """The encoder backwards: transposed convolutions with ReLU; the last gives logits of the pixels.
+
+    (..., features) -> (..., C, H, W). `widths` and `kernels` are the encoder's, in the encoder's order.
+    """
+
+    def __init__(
+        self, channels: int, size: tuple[int, int], widths: Sequence[int], kernels: Sequence[int]
+    ) -> None:
+        super().__init__()
+        outputs = [channels, *widths[:-1]]
+        layers = [TransposedConv2d(i, o, k) for i, o, k in zip(widths, outputs, kernels, strict=True)]
+        self.layers = nn.ModuleList(reversed(layers))
+        self.grid = (widths[-1], size[0] >> len(widths), size[1] >> len(widths))
+        self.features = self.grid[0] * self.grid[1] * self.grid[2]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(..., features) -> logits (..., C, H, W)."""
+        x = features.reshape(-1, *self.grid).contiguous(memory_format=torch.channels_last)
+        for layer in self.layers[:-1]:
+            x = F.relu(layer(x))
+        logits: Tensor = self.layers[-1](x)
+        return logits.reshape(*features.shape[:-1], *logits.shape[1:])

@@ -1,0 +1,82 @@
+"""From the arguments of ``vidpred train`` to a resolved configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vidpred import config, runs
+from vidpred.config import DataConfig, Layer, Resolved
+from vidpred.data.frames import FrameDataset
+from vidpred.errors import ConfigError
+from vidpred.models.registry import model_class
+
+
+def resolve_settings(
+    model_name: str,
+    preset: str,
+    *,
+    data: Path | None = None,
+    config_file: Path | None = None,
+    assignments: Iterable[str] = (),
+    options: Layer | None = None,
+) -> Resolved:
+    """Merges the layers of a training's configuration and takes the frames' shape from the data.
+
+    Args:
+        data: a data file; without one, sequences are made on the fly.
+        config_file: a TOML file (``--config``).
+        assignments: ``a.b=v`` strings (``--set``).
+        options: settings that have an option of their own on the command line.
+    """
+    model_options = model_class(model_name).Options
+    layers = [config.file_layer(config_file)] if config_file else []
+    layers += [options] if options else []
+    layers += [config.set_layer(assignments)]
+    if data is not None:
+        layers.append(Layer("--data", {"data.file": str(data.resolve())}))
+    first = config.resolve(model_name, preset, model_options, layers)
+    shape = Layer("the data", frame_settings(first.config.data))
+    return config.resolve(model_name, preset, model_options, [*layers, shape])
+
+
+def frame_settings(data: DataConfig) -> dict[str, object]:
+    """Channels and size of the frames that `data` describes."""
+    if data.file is not None:
+        _, channels, height, width = FrameDataset(data.file, split="train").frame_shape
+        return {"channels": channels, "size": (height, width)}
+    return {"channels": 3 if data.kind == "shapes" else 1, "size": (data.size, data.size)}
+
+
+def change_limits(path: Path, assignments: Iterable[str]) -> None:
+    """Changes settings of a run before it is resumed: when it ends and what it reports, nothing else.
+
+    Raises:
+        ConfigError: a setting that would make it another run, such as the batch or the model.
+    """
+    change = config.set_layer(assignments)
+    if not change.values:
+        return
+    resolved = runs.read_config(path)
+    for key in change.values:
+        if key not in CHANGEABLE:
+            raise ConfigError(
+                f"'{key}' cannot change when a run is resumed (these can: {', '.join(sorted(CHANGEABLE))})"
+            )
+    runs.save_config(path, config.override(resolved, change, model_class(resolved.config.name).Options))
+
+
+CHANGEABLE = frozenset(
+    f"train.{name}"
+    for name in (
+        "steps",
+        "epochs",
+        "minutes",
+        "workers",
+        "log_every",
+        "validate_every",
+        "sample_every",
+        "checkpoint_every",
+    )
+)
+"""What ``train --resume --set`` may set. With the cosine schedule, another end also means another rate."""
