@@ -79,6 +79,9 @@ class VideoModel(nn.Module):
         """
         raise NotImplementedError
 
+    def begin_step(self, step: int) -> None:
+        """Told before every step of training (the first is 0); for losses that change in its course."""
+
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Same as `loss`; wrappers such as DistributedDataParallel hook into this name."""
         return self.loss(*args, **kwargs)

@@ -37,6 +37,9 @@ class VRNNOptions(ModelOptions):
     classes: int = Field(0, ge=0)
     """Number of class labels joined at the fully connected layers (section 5.1); 0: none."""
     forget_bias: float = 1.0
+    kl_warmup: int = Field(0, ge=0)
+    """Training steps over which the weight of the KL term rises from 0 to 1. Where the motion is all but
+    predictable, a decoder that meets noise first learns to ignore the latents for good; not in the paper."""
 
 
 class State(NamedTuple):
@@ -76,7 +79,6 @@ class VRNN(VideoModel):
         super().__init__(channels, size, options)
         hidden, classes = options.hidden, options.classes
         latent = options.latent or (128 if channels == 1 else 256)
-        width = options.decoder_width
         self.encoder = FrameEncoder(channels, size, options.widths, options.kernels)
         self.decoder = FrameDecoder(channels, size, options.widths, options.kernels)
         features = self.encoder.features
@@ -95,6 +97,12 @@ class VRNN(VideoModel):
         self.gates = JointLinear(features, hidden + latent, 4 * hidden)
         nn.init.constant_(self.gates.bias[hidden : 2 * hidden], options.forget_bias)
         self.latent = latent
+        self.kl_weight = 1.0
+
+    def begin_step(self, step: int) -> None:
+        """Sets the weight of the KL term."""
+        warmup = self.options.kl_warmup
+        self.kl_weight = min(1.0, step / warmup) if warmup else 1.0
 
     def loss(
         self,
@@ -107,6 +115,7 @@ class VRNN(VideoModel):
         """The negative of the lower bound, eq. 3.1, in nats a frame: mean over the predicted frames.
 
         Eq. 3.1 sums over time; the mean differs by a constant factor, to which RMSProp and Adam are blind.
+        While training, the KL term has the weight that `kl_warmup` gives it.
         """
         self.check_frames(frames, at_least=context + 1)
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
@@ -118,7 +127,8 @@ class VRNN(VideoModel):
         prior: Gaussian = self.prior(_join(hidden, classes))
         kl = posterior.kl_from(prior).sum(-1).mean()
         bce = bernoulli_nll(self._decode(hidden, past.latent[context:], classes), frames[context:])
-        return {"loss": bce + kl, "bce": bce.detach(), "kl": kl.detach()}
+        weight = self.kl_weight if self.training else 1.0
+        return {"loss": bce + weight * kl, "bce": bce.detach(), "kl": kl.detach()}
 
     @torch.no_grad()
     def predict(
@@ -158,7 +168,10 @@ class VRNN(VideoModel):
         sample: bool = True,
         generator: torch.Generator | None = None,
     ) -> tuple[Observed, State]:
-        """Runs posterior and memory over known frames (T, N, C, H, W); what each step saw, and the last state."""
+        """Runs posterior and memory over known frames, (T, N, C, H, W).
+
+        Returns what every step saw, and the state after the last one.
+        """
         features = self.encoder(frames)  # (T, N, features)
         gates, gates_weight = self.gates.split(features)  # (T, N, 4 hidden)
         guesses, guess_weight = self.posterior_in.split(_join(features, classes))  # (T, N, latent)

@@ -164,6 +164,7 @@ class _Training:
         step, settings, device = self.progress.step, self.settings, self.accelerator.device
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.optim, step, self.last_step)
+        self.plain_model.begin_step(step)
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         noise = seeded(settings.seed, step * world + rank, device)
         frames, labels = split_batch(batch, device)
@@ -192,8 +193,8 @@ class _Training:
         for name, value in sorted(values.items(), key=lambda item: item[0] == "loss"):
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"training stopped at step {self.progress.step + 1}: {name} is {value}; the last checkpoint "
-                    f"is whole, try a lower optim.learning_rate or optim.clip"
+                    f"training stopped at step {self.progress.step + 1}: {name} is {value}; the last "
+                    "checkpoint is whole, try a lower optim.learning_rate or optim.clip"
                 )
 
     @torch.no_grad()
