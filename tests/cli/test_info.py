@@ -1,0 +1,60 @@
+import json
+import sys
+
+import h5py
+import numpy
+import pytest
+import torch
+
+import vidpred
+from vidpred import ops
+from vidpred.cli.info import info
+
+
+@pytest.fixture
+def printed(capsys, monkeypatch):
+    def run(**options):
+        monkeypatch.setenv("COLUMNS", "200")
+        info(**options)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_shows_versions_backend_devices_digits_cache_and_allocator(printed, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    monkeypatch.setenv("VIDPRED_MALLOC", "system")
+    output = printed()
+    lines = dict(line.split(maxsplit=1) for line in output.splitlines() if not line.startswith(" "))
+    assert lines["vidpred"].strip() == vidpred.__version__
+    assert lines["torch"].strip() == torch.__version__
+    assert lines["numpy"].strip() == numpy.__version__
+    assert lines["h5py"].strip() == h5py.__version__
+    assert lines["backend"].startswith(ops.backend())
+    assert lines["devices"].startswith("cpu: ")
+    assert lines["cache"].startswith("/somewhere/vidpred")
+    assert "VIDPRED_MALLOC=system" in lines["allocator"]
+    for name in ("python", "accelerate", "cpu capability", "cuda architectures", "compiler", "digits"):
+        assert f"\n{name}" in output
+
+
+def test_says_why_there_are_no_kernels(printed, monkeypatch):
+    facts = {"native": False, "reason": "no compiler", "cuda_architectures": [], "cpu_capability": "none"}
+    monkeypatch.setattr(ops, "build_info", lambda: facts | {"compiler": None})
+    monkeypatch.setattr(ops, "backend", lambda: "reference")
+    assert "reference (no compiler)" in printed()
+
+
+def test_a_broken_part_does_not_hide_the_others(printed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vidpred.data", None)
+    output = printed()
+    assert "data" in output
+    assert "not available" in output
+    assert torch.__version__ in output
+
+
+def test_writes_everything_to_a_file(printed, tmp_path):
+    printed(json=tmp_path / "info.json")
+    content = json.loads((tmp_path / "info.json").read_text())
+    assert content["vidpred"] == vidpred.__version__
+    assert content["devices"][0].startswith("cpu: ")

@@ -1,0 +1,1 @@
+"""What is behind ``vidpred bench``: the suites, and the timer, machine facts and roofline they share."""

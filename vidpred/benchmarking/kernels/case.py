@@ -1,0 +1,34 @@
+"""What an op must say about itself to be benchmarked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidpred.benchmarking.roofline import Work
+
+Formula = Callable[[Sequence[Tensor]], tuple[Tensor, ...]]
+"""From the inputs of a case to all outputs of the op, which it allocates."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """An op with one choice of options, shape and dtype.
+
+    `variants` must hold ``native`` and ``eager``; ``eager`` is the plain-torch formulation that a good
+    engineer would write. It is also what ``compile`` compiles and, in float64, the measure of errors.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    """The size of the main input."""
+    dtype: torch.dtype
+    inputs: Mapping[str, tuple[int, ...]]
+    """The shape of each input, in the order in which a `Formula` takes them."""
+    variants: Mapping[str, Formula]
+    forward: Work
+    backward: Work
+    """What the backward pass adds to the forward pass."""

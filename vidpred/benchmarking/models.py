@@ -1,0 +1,110 @@
+"""The models suite: a training step and a rollout of every registered model, on the presets for CPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from vidpred import config, ops
+from vidpred.benchmarking.roofline import Peaks, Work, fraction, gflop_per_s
+from vidpred.benchmarking.rows import NO_KERNELS, Row, Skipped, speedups
+from vidpred.benchmarking.timer import interleaved_medians, stopwatch_for
+from vidpred.models.base import VideoModel
+from vidpred.models.registry import MODELS, create_model
+
+_BACKENDS = {"native": "native", "eager": "reference"}
+"""The variants: the whole model on the kernels, and on their plain-torch twins."""
+
+Step = Callable[[Tensor], Any]
+"""From frames (N, T, C, H, W) to whatever is computed of them."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model at one of its presets."""
+
+    model: str
+    preset: str
+
+
+def cases(quick: bool) -> list[Case]:
+    """Every registered model at ``tiny``, and at ``small`` too unless `quick`."""
+    return [Case(model, preset) for preset in (["tiny"] if quick else ["tiny", "small"]) for model in MODELS]
+
+
+def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -> Iterator[Row | Skipped]:
+    """Yields the rows of one model: training steps and rollouts, on random frames.
+
+    A training step is loss, backward pass and an update by Adam on one batch of the preset. A rollout
+    predicts the preset's horizon from its context for as many sequences.
+
+    Args:
+        case: what to run.
+        device: where.
+        peaks: rates of the machine; the fraction reported is of the matrix-product rate.
+        budget: seconds of timing for each of the two.
+    """
+    settings = config.resolve(case.model, case.preset, MODELS[case.model].Options).config
+    torch.manual_seed(0)
+    data, use = settings.data, settings.eval
+    model = create_model(case.model, case.preset, size=data.size).to(device)
+    for stage, length, step, counted in (
+        ("training step", data.frames, _training_step(model, settings.train.context), data.frames),
+        ("rollout", use.context, _rollout(model, use.horizon), use.horizon),
+    ):
+        frames = torch.rand(settings.train.batch, length, model.channels, *model.size, device=device)
+        variants = {}
+        for variant, backend in _BACKENDS.items():
+            if backend == "native" and ops.backend() != "native":
+                yield Skipped(f"{case.model} {case.preset} {stage}", variant, NO_KERNELS)
+            else:
+                variants[variant] = _on_backend(backend, step)
+        with FlopCounterMode(display=False) as counter:
+            step(frames)
+        work = Work(flops=counter.get_total_flops())
+        seconds = interleaved_medians(variants, [frames], stopwatch_for(device), budget=budget)
+        vs_eager = speedups(seconds, over="eager")
+        for variant, time in seconds.items():
+            yield Row(
+                name=f"{case.model} {case.preset}",
+                stage=stage,
+                shape=tuple(frames.shape),
+                dtype="float32",
+                device=device.type,
+                variant=variant,
+                ms=time * 1e3,
+                gflop_per_s=gflop_per_s(work, time),
+                fraction_of_roofline=fraction(work, time, peaks),
+                speedup_vs_eager=vs_eager[variant],
+                frames_per_s=len(frames) * counted / time,
+            )
+
+
+def _training_step(model: VideoModel, context: int) -> Step:
+    optimiser = torch.optim.Adam(model.parameters())
+
+    def step(frames: Tensor) -> None:
+        optimiser.zero_grad()
+        model.loss(frames, context)["loss"].backward()
+        optimiser.step()
+
+    return step
+
+
+def _rollout(model: VideoModel, horizon: int) -> Step:
+    return lambda context: model.predict(context, horizon)
+
+
+def _on_backend(backend: str, step: Step) -> Step:
+    def run(frames: Tensor) -> Any:
+        with mock.patch.dict(os.environ, VIDPRED_BACKEND=backend):
+            return step(frames)
+
+    return run

@@ -1,0 +1,80 @@
+"""Timing several ways of doing one thing so that their ratios can be believed.
+
+The variants take turns, so that whatever else the machine does falls on all alike, and the median of the
+rounds is reported, which a few disturbed rounds do not move.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
+from statistics import median
+from typing import Any, TypeVar
+
+import torch
+
+Inputs = TypeVar("Inputs")
+Stopwatch = Callable[[Callable[[], Any]], float]
+"""Calls what it is given and returns the seconds that took."""
+
+
+def interleaved_medians(
+    variants: Mapping[str, Callable[[Inputs], Any]],
+    inputs: Sequence[Inputs],
+    stopwatch: Stopwatch,
+    *,
+    budget: float,
+    most: int = 200,
+    least: int = 5,
+) -> dict[str, float]:
+    """Times every variant once a round and returns the median of each, in seconds.
+
+    Args:
+        variants: what to time, by name; each is called with one element of `inputs`.
+        inputs: used in turn. Several that together exceed the caches make every call read from memory.
+        stopwatch: see `stopwatch_for`.
+        budget: seconds of measured time for all variants together, after two rounds of warming up.
+        most: rounds at most.
+        least: rounds at least, whatever the budget.
+    """
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    turns = cycle(inputs)
+    warm_up = 2
+    spent = 0.0
+    for round_number in range(warm_up + most):
+        values = next(turns)
+        for name, variant in variants.items():
+            seconds = stopwatch(lambda variant=variant, values=values: variant(values))  # type: ignore[misc]
+            if round_number >= warm_up:
+                times[name].append(seconds)
+                spent += seconds
+        if round_number + 1 >= warm_up + least and spent >= budget:
+            break
+    return {name: median(seconds) for name, seconds in times.items()}
+
+
+def stopwatch_for(device: torch.device) -> Stopwatch:
+    """The stopwatch of a device: the clock on a CPU, events on the stream of a GPU."""
+    return _device_seconds if device.type == "cuda" else clock_seconds
+
+
+def clock_seconds(call: Callable[[], Any], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds by the clock. What the call returns is freed before the clock is read again."""
+    start = clock()
+    call()
+    return clock() - start
+
+
+# About 0.3 ms: the device waits while Python queues the call, so that its own time alone is measured.
+_HEAD_START_CYCLES = 500_000
+
+
+def _device_seconds(call: Callable[[], Any]) -> float:
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda._sleep(_HEAD_START_CYCLES)
+    start.record()
+    call()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
