@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import math
 import os
+import struct
 import sys
 import zipfile
 import zlib
@@ -319,10 +320,11 @@ def _idx_shape(file: BinaryIO | gzip.GzipFile, path: Path) -> tuple[int, ...]:
         raise DataError(
             f"{path} is not an IDX file of unsigned bytes (it begins with {magic.hex() or 'nothing'})"
         )
-    sizes = np.frombuffer(file.read(4 * magic[3]), ">u4")
-    if len(sizes) != magic[3]:
+    rank = magic[3]
+    sizes = file.read(4 * rank)
+    if len(sizes) != 4 * rank:
         raise DataError(f"{path} is truncated inside its header")
-    return tuple(int(size) for size in sizes)
+    return struct.unpack(f">{rank}I", sizes)
 
 
 def _sha256(path: Path) -> str:

@@ -169,8 +169,8 @@ class MovingObjects:
 
 
 def _resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """(M, h, w) -> (M, side, side), each antialiased (Pillow's bicubic filter, widened when it shrinks)."""
+    """(M, h, w) -> (M, side, side): bilinear as in Denton and Fergus, and antialiased where it shrinks."""
     if images.shape[1:] == (side, side):
         return images
     pictures = (Image.fromarray(image) for image in images)
-    return np.stack([np.asarray(one.resize((side, side), Image.Resampling.BICUBIC)) for one in pictures])
+    return np.stack([np.asarray(one.resize((side, side), Image.Resampling.BILINEAR)) for one in pictures])

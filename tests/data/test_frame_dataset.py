@@ -1,0 +1,82 @@
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from vidpred.data import FrameDataset
+from vidpred.data.hdf5 import create_dataset
+from vidpred.errors import DataError
+
+
+@pytest.fixture
+def content():
+    random = np.random.default_rng(0)
+    return {
+        "frames": random.integers(0, 256, (9, 4, 3, 6, 5), np.uint8),
+        "labels": random.integers(0, 200, (9, 2), np.uint8),
+    }
+
+
+@pytest.fixture
+def path(tmp_path, content):
+    with create_dataset(tmp_path / "data.h5", command="", config={}, seed=0, sources={}) as file:
+        with file.split("train", 9, (4, 3, 6, 5)) as writer:
+            writer.append(**content)
+        with file.split("val", 9, (4, 3, 6, 5)) as writer:
+            writer.append(content["frames"])
+    return tmp_path / "data.h5"
+
+
+def test_items_are_the_sequences_as_uint8(path, content):
+    dataset = FrameDataset(path, split="train")
+    assert len(dataset) == 9
+    assert dataset.frame_shape == (4, 3, 6, 5)
+    assert dataset[7].dtype == torch.uint8
+    np.testing.assert_array_equal(dataset[7].numpy(), content["frames"][7])
+
+
+def test_many_are_read_at_once_in_any_order(path, content):
+    items = FrameDataset(path).__getitems__([5, 0, 5, 8])
+    np.testing.assert_array_equal(np.stack(items), content["frames"][[5, 0, 5, 8]])
+
+
+def test_labels_come_with_the_frames(path, content):
+    item = FrameDataset(path, with_labels=True)[4]
+    assert item["labels"].dtype == torch.int64
+    assert item["labels"].tolist() == content["labels"][4].tolist()
+    np.testing.assert_array_equal(item["frames"], content["frames"][4])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loader_workers_read_the_same(path, content, workers):
+    dataset = FrameDataset(path)
+    dataset[0]  # the file is open here before the workers are forked
+    loader = DataLoader(dataset, batch_size=4, num_workers=workers)
+    np.testing.assert_array_equal(torch.cat(list(loader)), content["frames"])
+
+
+def test_an_open_dataset_can_be_sent_to_another_process(path, content):
+    dataset = FrameDataset(path)
+    dataset[0]
+    copy = pickle.loads(pickle.dumps(dataset))
+    np.testing.assert_array_equal(copy[3], content["frames"][3])
+
+
+def test_what_cannot_be_given_is_told(path):
+    with pytest.raises(DataError, match=r"the split 'val' of .* has no labels"):
+        FrameDataset(path, split="val", with_labels=True)
+    with pytest.raises(DataError, match="no split 'test'"):
+        FrameDataset(path, split="test")
+    with pytest.raises(IndexError):
+        FrameDataset(path)[9]
+
+
+def test_sequences_of_different_lengths_are_told(path):
+    with h5py.File(path, "r+") as file:
+        file["test/frames"] = np.zeros((9, 1, 6, 5), np.uint8)
+        file["test/offsets"] = np.array([0, 4, 9])
+    with pytest.raises(DataError, match="differ in length"):
+        FrameDataset(path, split="test")
