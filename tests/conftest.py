@@ -1,0 +1,24 @@
+"""What all tests share: markers resolved in one place, and real data where it lies beside the checkout."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+
+def pytest_collection_modifyitems(items):
+    if torch.cuda.is_available():
+        return
+    no_device = pytest.mark.skip(reason="no CUDA device")
+    for item in items:
+        if item.get_closest_marker("needs_cuda"):
+            item.add_marker(no_device)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; it is no part of the project, so tests that use it skip without it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}")
+    return folder

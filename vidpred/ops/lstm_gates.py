@@ -1,0 +1,90 @@
+"""The pointwise half of an LSTM or ConvLSTM step, in one pass over memory (seed 001, eq. 3.1)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from vidpred.ops import reference
+from vidpred.ops.autocast import cast_for_autocast
+from vidpred.ops.checks import ShapeError, require_like, require_shape, require_supported
+
+Peephole = tuple[Tensor, Tensor, Tensor]
+"""The weights w_i, w_f and w_o through which the input, forget and output gates see the cell."""
+
+
+def lstm_gates(
+    gates: Tensor,
+    cell: Tensor,
+    *,
+    extra: Tensor | None = None,
+    bias: Tensor | None = None,
+    peephole: Peephole | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Updates the state of an LSTM from the pre-activations of its gates.
+
+    With i, f, g, o the four quarters of ``gates + extra + bias`` and ``∘`` the product of elements::
+
+        i = σ(i + w_i ∘ cell)                         input gate
+        f = σ(f + w_f ∘ cell)                         forget gate
+        new_cell = f ∘ cell + i ∘ tanh(g)
+        o = σ(o + w_o ∘ new_cell)                     output gate
+        hidden = o ∘ tanh(new_cell)
+
+    Differentiable once in every tensor. The kernels compute half types in float32 and round at the end.
+    Under autocast all tensors but float64 ones are cast to its dtype, as for `torch.nn.LSTMCell`.
+
+    Args:
+        gates: (N, 4*C, *space), in the order i, f, g, o; any number of dimensions of space, also none.
+            Contiguous and channels-last tensors are read in place, others are copied first; so are
+            channels-last ones when there is a peephole weight per pixel.
+        cell: (N, C, *space), the cell state before the step.
+        extra: a second summand, like `gates`: the share of the input where `gates` is that of the
+            hidden state, when it was computed for all time steps at once.
+        bias: (4*C,).
+        peephole: the weights w_i, w_f, w_o, each (C,) or each (C, *space).
+
+    Returns:
+        hidden and new_cell, each (N, C, *space).
+
+    Raises:
+        ShapeError: a shape does not fit the others.
+        DtypeError: the tensors are not all of one of float32, float64, bfloat16 and float16.
+        DeviceError: the tensors are not all on one device.
+    """
+    gates, cell = cast_for_autocast(gates), cast_for_autocast(cell)
+    extra, bias = cast_for_autocast(extra), cast_for_autocast(bias)
+    if peephole is not None:
+        w_i, w_f, w_o = _three(peephole)
+        peephole = cast_for_autocast(w_i), cast_for_autocast(w_f), cast_for_autocast(w_o)
+    _check(gates, cell, extra, bias, peephole)
+    return reference.lstm_gates(gates, cell, extra=extra, bias=bias, peephole=peephole)
+
+
+def _three(peephole: Peephole) -> Peephole:
+    if len(peephole) != 3:
+        raise ShapeError(f"lstm_gates: peephole must be three weights (w_i, w_f, w_o), got {len(peephole)}")
+    return peephole
+
+
+def _check(
+    gates: Tensor, cell: Tensor, extra: Tensor | None, bias: Tensor | None, peephole: Peephole | None
+) -> None:
+    if cell.dim() < 2:
+        raise ShapeError(f"lstm_gates: cell must have shape (N, C, *space), got {tuple(cell.shape)}")
+    batch, channels, *space = cell.shape
+    require_supported("lstm_gates", "cell", cell)
+    require_shape("lstm_gates", "gates", gates, (batch, 4 * channels, *space))
+    require_like("lstm_gates", "gates", gates, "cell", cell)
+    if extra is not None:
+        require_shape("lstm_gates", "extra", extra, gates.shape)
+        require_like("lstm_gates", "extra", extra, "cell", cell)
+    if bias is not None:
+        require_shape("lstm_gates", "bias", bias, (4 * channels,))
+        require_like("lstm_gates", "bias", bias, "cell", cell)
+    if peephole is not None:
+        w_i, w_f, w_o = peephole
+        require_shape("lstm_gates", "w_i", w_i, (channels,), (channels, *space))
+        require_shape("lstm_gates", "w_f", w_f, w_i.shape)
+        require_shape("lstm_gates", "w_o", w_o, w_i.shape)
+        for name, weight in (("w_i", w_i), ("w_f", w_f), ("w_o", w_o)):
+            require_like("lstm_gates", name, weight, "cell", cell)
