@@ -64,6 +64,15 @@ def find_device(name: str) -> torch.device:
     return device
 
 
+def why_no_kernels(device: torch.device) -> str | None:
+    """Why the ops do not run on compiled kernels on `device`; None if they do."""
+    if ops.backend() != "native":
+        return ops.build_info()["reason"] or "VIDPRED_BACKEND=reference"
+    if device.type == "cuda" and not ops.build_info()["cuda_architectures"]:
+        return "no CUDA kernels are compiled in"
+    return None
+
+
 def cpu_name() -> str:
     """The processor's name as the system gives it."""
     cpuinfo = Path("/proc/cpuinfo")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vidpred import config, ops
+from vidpred.benchmarking.machine import why_no_kernels
 from vidpred.benchmarking.roofline import Peaks, Work, fraction, gflop_per_s
-from vidpred.benchmarking.rows import NO_KERNELS, Row, Skipped, speedups
+from vidpred.benchmarking.rows import Row, Skipped, speedups
 from vidpred.benchmarking.timer import interleaved_medians, stopwatch_for
 from vidpred.models.base import VideoModel
 from vidpred.models.registry import MODELS, create_model
@@ -62,8 +61,9 @@ def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -
         frames = torch.rand(settings.train.batch, length, model.channels, *model.size, device=device)
         variants = {}
         for variant, backend in _BACKENDS.items():
-            if backend == "native" and ops.backend() != "native":
-                yield Skipped(f"{case.model} {case.preset} {stage}", variant, NO_KERNELS)
+            reason = why_no_kernels(device) if backend == "native" else None
+            if reason:
+                yield Skipped(f"{case.model} {case.preset} {stage}", variant, reason)
             else:
                 variants[variant] = _on_backend(backend, step)
         with FlopCounterMode(display=False) as counter:
@@ -104,7 +104,7 @@ def _rollout(model: VideoModel, horizon: int) -> Step:
 
 def _on_backend(backend: str, step: Step) -> Step:
     def run(frames: Tensor) -> Any:
-        with mock.patch.dict(os.environ, VIDPRED_BACKEND=backend):
+        with ops.use_backend(backend):
             return step(frames)
 
     return run

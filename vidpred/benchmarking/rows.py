@@ -53,10 +53,6 @@ class Skipped:
     reason: str
 
 
-NO_KERNELS = "the extension is not built (vidpred info says why)"
-"""The reason to skip what needs the kernels."""
-
-
 @dataclass
 class Report:
     """All that one suite measured on one machine."""

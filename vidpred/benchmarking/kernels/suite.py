@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidpred import ops
 from vidpred.benchmarking.kernels import lstm_gates
 from vidpred.benchmarking.kernels.case import Case, Formula
+from vidpred.benchmarking.machine import why_no_kernels
 from vidpred.benchmarking.roofline import Peaks, Work, fraction, gb_per_s, gflop_per_s
-from vidpred.benchmarking.rows import NO_KERNELS, Row, Skipped, speedups
+from vidpred.benchmarking.rows import Row, Skipped, speedups
 from vidpred.benchmarking.timer import interleaved_medians, stopwatch_for
 
 OPS = (lstm_gates,)
@@ -61,7 +61,7 @@ def run_case(
     ):
         passes: dict[str, Pass] = {}
         for variant, formula in _variants(case).items():
-            reason = _why_not(variant, as_pass(formula), sets[0])
+            reason = _why_not(variant, as_pass(formula), sets[0], device)
             if reason:
                 yield Skipped(f"{case.name} {stage}", variant, reason)
             else:
@@ -106,10 +106,10 @@ def _variants(case: Case) -> dict[str, Formula]:
     return variants
 
 
-def _why_not(variant: str, run: Pass, tensors: Tensors) -> str | None:
-    """Runs a variant once; returns in one line why it cannot run, or None."""
-    if variant == "native" and ops.backend() != "native":
-        return NO_KERNELS
+def _why_not(variant: str, run: Pass, tensors: Tensors, device: torch.device) -> str | None:
+    """Why a variant cannot run, in one line; None if it can. Compiling is tried."""
+    if variant == "native":
+        return why_no_kernels(device)
     if variant != "compile":
         return None
     try:

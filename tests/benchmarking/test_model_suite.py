@@ -1,0 +1,87 @@
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from vidpred import ops
+from vidpred.benchmarking import models
+from vidpred.benchmarking.roofline import Peaks
+from vidpred.benchmarking.rows import Skipped
+from vidpred.models.registry import MODELS
+
+PEAKS = Peaks(gb_per_s=20.0, gflop_per_s=100.0)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """Replaces the timer: every variant is called once and takes a second. Returns the backends asked for."""
+    asked = []
+
+    def medians(variants, inputs, *_, **__):
+        for variant in variants.values():
+            variant(inputs[0])
+        return dict.fromkeys(variants, 1.0)
+
+    monkeypatch.setattr(models, "interleaved_medians", medians)
+    monkeypatch.setattr(models, "why_no_kernels", lambda _: None)
+    monkeypatch.setattr(ops, "use_backend", lambda name: nullcontext(asked.append(name)))
+    return asked
+
+
+def _rows(case):
+    return list(models.run_case(case, CPU, PEAKS, budget=0.0))
+
+
+def test_every_registered_model_is_measured_at_both_presets_for_cpus():
+    assert {(case.model, case.preset) for case in models.cases(quick=False)} == {
+        (model, preset) for model in MODELS for preset in ("tiny", "small")
+    }
+    assert {case.preset for case in models.cases(quick=True)} == {"tiny"}
+
+
+def test_a_step_counts_the_frames_of_the_batch_and_a_rollout_those_it_predicts(timed):
+    rows = _rows(models.Case("vrnn", "tiny"))
+    assert [(row.stage, row.variant) for row in rows] == [
+        ("training step", "native"),
+        ("training step", "eager"),
+        ("rollout", "native"),
+        ("rollout", "eager"),
+    ]
+    # The preset's batch of 32 sequences of 20 frames; 10 predicted from 10. Each took a second.
+    assert rows[0].shape == (32, 20, 1, 32, 32)
+    assert rows[0].frames_per_s == 32 * 20
+    assert rows[2].shape == (32, 10, 1, 32, 32)
+    assert rows[2].frames_per_s == 32 * 10
+
+
+def test_each_variant_runs_on_its_backend(timed):
+    _rows(models.Case("rnn", "tiny"))
+    assert timed == ["native", "reference"] * 2
+
+
+def test_operations_are_those_of_the_matrix_products(monkeypatch, timed):
+    class Product(torch.nn.Module):
+        channels, size = 1, (4, 4)
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(16, 8))
+
+        def predict(self, context, horizon):
+            return context.flatten(2) @ self.weight  # (32, 10, 16) @ (16, 8)
+
+        def loss(self, frames, context):
+            return {"loss": self.predict(frames, 1).sum()}
+
+    monkeypatch.setattr(models, "create_model", lambda *_, **__: Product())
+    rollout = _rows(models.Case("rnn", "tiny"))[-1]
+    assert rollout.gflop_per_s == pytest.approx(2 * 32 * 10 * 16 * 8 / 1e9)
+    assert rollout.fraction_of_roofline == pytest.approx(rollout.gflop_per_s / PEAKS.gflop_per_s)
+
+
+def test_without_the_extension_only_plain_torch_is_timed(timed, monkeypatch):
+    monkeypatch.setattr(models, "why_no_kernels", lambda _: "not built")
+    results = _rows(models.Case("rnn", "tiny"))
+    assert [result.variant for result in results] == ["native", "eager"] * 2
+    assert [isinstance(result, Skipped) for result in results] == [True, False] * 2

@@ -1,0 +1,97 @@
+import json
+
+import pytest
+import torch
+
+from vidpred.benchmarking import data, machine, models
+from vidpred.benchmarking.kernels import lstm_gates, suite
+from vidpred.benchmarking.roofline import Peaks
+from vidpred.benchmarking.rows import Row, Skipped
+from vidpred.cli.main import run
+
+FIELDS = {
+    "name", "pass", "shape", "dtype", "device", "variant", "ms", "gb_per_s", "gflop_per_s",
+    "fraction_of_roofline", "speedup_vs_eager", "speedup_vs_naive", "max_error", "frames_per_s",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _small_and_quick(monkeypatch):
+    """A machine of known speed and, in place of every suite's cases, tiny ones."""
+    monkeypatch.setenv("VIDPRED_MALLOC", "system")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(machine, "measure_peaks", lambda _: Peaks(gb_per_s=12.3, gflop_per_s=150.0))
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    monkeypatch.setattr(lstm_gates, "_MAP", (1, 2, 3, 4))
+
+
+def _row(name):
+    return Row(name, "a pass", (1, 2), "float32", "cpu", "eager", ms=1.0)
+
+
+def test_kernels_prints_the_machine_and_a_table_and_writes_the_documented_file(tmp_path, capsys):
+    assert run(["bench", "kernels", "--quick", "--device", "cpu", "--json", str(tmp_path / "k.json")]) == 0
+    printed = capsys.readouterr().out
+    for expected in (
+        "copy 12.3 GB/s, matrix product 150 GFLOP/s",
+        "allocator: system default (VIDPRED_MALLOC=system)",
+        "lstm_gates  float32  1x2x3x4",
+        "forward+backward",
+        "vs eager",
+        "max error",
+    ):
+        assert expected in printed
+    content = json.loads((tmp_path / "k.json").read_text())
+    assert content["machine"]["copy_gb_per_s"] == 12.3
+    assert content["machine"]["inputs"] == "warm"
+    assert {"eager", "compile"} <= {row["variant"] for row in content["rows"]}
+    assert all(row.keys() == FIELDS for row in content["rows"])
+    assert all(row["max_error"] < 1e-5 for row in content["rows"])
+
+
+def test_cold_and_threads_reach_the_suite(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(suite, "_CACHE_BYTES", 1000)
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    options = ["--quick", "--device", "cpu", "--cold", "--threads", "1"]
+    assert run(["bench", "kernels", *options, "--json", str(tmp_path / "k.json")]) == 0
+    assert json.loads((tmp_path / "k.json").read_text())["machine"]["inputs"] == "cold"
+    assert asked == [1]
+
+
+def test_what_was_skipped_is_said_with_its_reason(monkeypatch, capsys):
+    monkeypatch.setattr(suite, "run_case", lambda *_, **__: [Skipped("an op", "compile", "no compiler")])
+    assert run(["bench", "kernels", "--quick", "--device", "cpu"]) == 0
+    assert "skipped an op compile: no compiler" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("quick", "presets"), [(["--quick"], {"tiny"}), ([], {"tiny", "small"})])
+def test_models_runs_every_case(quick, presets, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(models, "run_case", lambda case, *_, **__: [seen.append(case) or _row(case.model)])
+    assert run(["bench", "models", "--device", "cpu", *quick]) == 0
+    assert {case.preset for case in seen} == presets
+    assert "a pass" in capsys.readouterr().out
+
+
+def test_data_runs_its_suite(monkeypatch, capsys):
+    monkeypatch.setattr(data, "run", lambda **_: [_row("moving MNIST")])
+    assert run(["bench", "data", "--quick"]) == 0
+    assert "moving MNIST" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["kernels", "--device", "cuda:99"], 2, "no device 'cuda:99'"),
+        (["kernels", "--threads", "-1"], 2, "--threads"),
+        (["sampling"], 2, "sampling"),
+        (["data", "--json", "/proc/nowhere/data.json"], 1, "cannot write /proc/nowhere/data.json"),
+    ],
+)
+def test_a_mistake_is_told_in_one_sentence(arguments, code, said, monkeypatch, capsys):
+    monkeypatch.setattr(data, "run", lambda **_: [_row("moving MNIST")])
+    assert run(["bench", *arguments]) == code
+    error = capsys.readouterr().err.strip()
+    assert said in error.splitlines()[-1]
+    assert "Traceback" not in error
