@@ -133,7 +133,7 @@ def test_damaged_and_foreign_files_are_told_in_a_sentence(tmp_path, idx):
         digits.load(broken(tmp_path, gzip.compress(whole)[:-40], "short.gz"))
     with pytest.raises(DataError, match=r"shape \(16,\)"):
         digits.load(broken(tmp_path, idx(np.arange(16, dtype=np.uint8)), "labels.idx"))
-    with pytest.raises(DataError, match="not a readable npz"):
+    with pytest.raises(DataError, match=r"not a readable \.npy or \.npz"):
         digits.load(broken(tmp_path, b"PK nothing", "archive.npz"))
     with pytest.raises(DataError, match="expected at least 2"):
         digits.load(broken(tmp_path, idx(images(1)), "single.idx"))
@@ -144,7 +144,7 @@ def test_damaged_and_foreign_files_are_told_in_a_sentence(tmp_path, idx):
 def test_arrays_that_would_have_to_be_unpickled_are_refused(tmp_path):
     path = tmp_path / "objects.npz"
     np.savez(path, images=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DataError, match="not a readable npz"):
+    with pytest.raises(DataError, match=r"not a readable \.npy or \.npz"):
         digits.load(str(path))
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vidpred.errors import DataError
 
 _CHANNELS = (1, 3)
+_NPY = b"\x93NUMPY"
 
 
 def read_clip(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
@@ -52,15 +53,14 @@ def read_arrays(path: Path) -> Mapping[str, NDArray]:
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     try:
-        content = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return {"": content}
-        with content:
-            return {name: content[name] for name in content.files}
+        with path.open("rb") as file:
+            if file.read(len(_NPY)) == _NPY:
+                return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        if "pickle" in str(error).lower():
-            raise DataError(f"{path} is not a plain .npy or .npz file, and nothing is unpickled") from error
-        raise DataError(f"{path} is not a readable .npy or .npz file: {error}") from error
+        raise DataError(f"{path} is not a readable .npy or .npz file of numbers: {error}") from error
 
 
 def channels_before_rows(array: NDArray, path: Path) -> NDArray:
@@ -86,4 +86,4 @@ def to_uint8(values: NDArray, path: Path) -> NDArray[np.uint8]:
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if not (low >= 0 and high <= 1):
         raise DataError(f"{path} holds values from {low:g} to {high:g}, expected uint8 or values in [0, 1]")
-    return np.rint(values * 255).astype(np.uint8)
+    return np.rint(np.multiply(values, 255, dtype=np.float64)).astype(np.uint8)

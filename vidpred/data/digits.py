@@ -18,7 +18,6 @@ import math
 import os
 import struct
 import sys
-import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred.data import mirrors
+from vidpred.data.clips import read_arrays
 from vidpred.errors import DataError, unknown_name
 
 HELD_OUT_EVERY = 10
@@ -236,12 +236,8 @@ def _read_file(path: Path) -> DigitSource:
 
 
 def _read_npz(path: Path) -> DigitSource:
+    arrays = read_arrays(path)
     files = {path.name: _sha256(path)}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a readable npz file: {error}") from error
     if "images" in arrays:
         return _held_out(path.name, arrays["images"], arrays.get("labels"), path, files)
     if "x_train" in arrays and "x_test" in arrays:

@@ -30,7 +30,8 @@ class MovingSpec(BaseModel):
     size: int = Field(64, gt=0)
     """Side of a frame in pixels."""
     digit_size: int = Field(28, gt=0)
-    """Side of an object in pixels; digits of another size are resized."""
+    """Side of an object in pixels; digits of another size are resized. Left out, it is as published with
+    the motion: 28, and 32 for svg."""
     frames: int = Field(20, gt=0)
     objects: int = Field(2, ge=1, le=4)
     motion: Literal["razali", "srivastava", "openstl", "svg"] = "razali"
@@ -54,6 +55,12 @@ class MovingSpec(BaseModel):
             raise ConfigError(
                 f"{name}: {message[:1].lower()}{message[1:]}{found}".removeprefix(": ")
             ) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_published_digit_size(cls, values: dict[str, Any]) -> dict[str, Any]:
+        published = motion.MOTIONS.get(values.get("motion", ""))
+        return values if published is None else {"digit_size": published.digit_size} | values
 
     @model_validator(mode="after")
     def _leave_room_to_move(self) -> MovingSpec:
