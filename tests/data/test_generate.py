@@ -50,7 +50,6 @@ def test_the_file_says_how_it_was_made(tmp_path, mnist_folder):
     )
     with open_dataset(tmp_path / "data.h5") as file:
         assert list(file) == ["train", "test"]
-        assert file.attributes["command"] == "vidpred gen-data mmnist"
         assert file.attributes["seed"] == 8
         assert file.attributes["config"] == MovingSpec(frames=5).model_dump() | {"train": 4, "test": 2}
         assert file.attributes["sources"] == {path.name: sha256(path) for path in mnist_folder.iterdir()}

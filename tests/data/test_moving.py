@@ -144,8 +144,10 @@ def test_a_wrong_specification_is_told_in_a_sentence(values, sentence):
         MovingSpec(**values)
 
 
-def test_an_unknown_split_and_a_count_of_zero_are_refused():
+def test_an_unknown_split_a_wrong_seed_and_a_count_of_zero_are_refused():
     with pytest.raises(ConfigError, match="did you mean 'val'"):
         MovingDataset(MovingSpec(), "valid", 5, 0)
+    with pytest.raises(ConfigError, match="the seed must be from 0 to"):
+        MovingDataset(MovingSpec(), "train", 5, 2**64)
     with pytest.raises(ConfigError, match="must be positive, got 0"):
         MovingDataset(MovingSpec(), "train", 0, 0)

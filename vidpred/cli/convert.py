@@ -11,7 +11,7 @@ from vidpred.errors import ConfigError
 
 
 def convert(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IN...", help="The file, or files, to read.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="IN", help="The file, or files, to read.")],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.")],
     format: Annotated[
         str | None,

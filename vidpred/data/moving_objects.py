@@ -6,6 +6,7 @@ it is written to a file by any number of workers or made on the fly in training.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -113,11 +114,13 @@ class MovingObjects:
         """Reads the pictures of the objects.
 
         Raises:
-            ConfigError: an unknown split.
+            ConfigError: an unknown split or a seed out of range.
             DataError: no digits.
         """
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
+        if not 0 <= seed < 2**64:
+            raise ConfigError(f"the seed must be from 0 to 2**64 - 1, got {seed}")
         self.spec = spec
         self._split = split
         self._seed = seed
@@ -132,7 +135,7 @@ class MovingObjects:
         else:
             source = digits.load(spec.digits)
             glyphs = source.split(split)
-            self._pictures = _resized(glyphs.images, spec.digit_size)
+            self._pictures = _digit_pictures(spec.digits, split == "test", spec.digit_size)
             self._labels = glyphs.labels
             self._ids = glyphs.ids
             self._blend = drawing.brighter if spec.overlap == "max" else drawing.clipped_sum
@@ -175,8 +178,10 @@ class MovingObjects:
         )
 
 
-def _resized(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """(M, h, w) -> (M, side, side): bilinear as in Denton and Fergus, and antialiased where it shrinks."""
+@functools.lru_cache(maxsize=4)
+def _digit_pictures(source: str, test: bool, side: int) -> NDArray[np.uint8]:
+    """The digits (M, side, side): resized bilinearly as in Denton and Fergus, antialiased if they shrink."""
+    images = digits.load(source).split("test" if test else "train").images
     if images.shape[1:] == (side, side):
         return images
     pictures = (Image.fromarray(image) for image in images)
