@@ -57,7 +57,7 @@ class Run:
 
     @cached_property
     def model(self) -> VideoModel:
-        """The model of the best checkpoint (the last one, while there is no best), in eval mode, on the CPU."""
+        """The model of the best checkpoint, or of the last while there is no best; in eval mode, on the CPU."""
         kind = "best" if has_checkpoint(self.path, "best") else "last"
         model = build(self.config)
         load_weights(model, self.path, kind)
@@ -126,8 +126,7 @@ def open_split(
     """
     if data.file is not None:
         return FrameDataset(data.file, split=split, with_labels=with_labels)
-    fields = data.model_dump(include=set(MovingSpec.model_fields))
-    spec = MovingSpec(**fields | ({"frames": frames} if frames else {}))
+    spec = moving_spec(data, frames)
     count = data.train if split == "train" else data.val
     return MovingDataset(spec, split=split, count=count, seed=data.seed, with_labels=with_labels)
 
@@ -136,6 +135,12 @@ def save_config(path: Path, resolved: Resolved) -> None:
     """Replaces the configuration of a run."""
     with replacing(path / "config.toml") as temporary:
         config.save(resolved, temporary)
+
+
+def moving_spec(data: DataConfig, frames: int | None = None) -> MovingSpec:
+    """What moving objects look like that are made on the fly; `frames` overrides their length."""
+    fields = data.model_dump(include=set(MovingSpec.model_fields))
+    return MovingSpec(**fields | ({"frames": frames} if frames else {}))
 
 
 def append_metrics(path: Path, line: Mapping[str, Any]) -> None:

@@ -5,28 +5,32 @@ from __future__ import annotations
 import os
 import sys
 
-import click
 import typer
 
 from vidpred.cli.train import train
 from vidpred.errors import ExitCode, VidpredError
 
+_UsageError = typer.BadParameter.__bases__[0]  # click's; typer exports only its subclasses
+
 app = typer.Typer(
     name="vidpred",
     help="Predict the future frames of a video.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _global_options(
+    context: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
     if debug:
         os.environ["VIDPRED_DEBUG"] = "1"
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(ExitCode.USAGE)
 
 
 app.command()(train)
@@ -42,17 +46,14 @@ def run(arguments: list[str] | None = None) -> int:
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="vidpred", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return ExitCode.USAGE
-    except click.UsageError as error:
-        where = f" {error.ctx.command_path.partition(' ')[2]}" if error.ctx else ""
-        return _say(f"{error.format_message()} (see 'vidpred{where.rstrip()} --help')", ExitCode.USAGE)
+    except _UsageError as error:
+        path = error.ctx.command_path if error.ctx else "vidpred"
+        return _say(f"{error.format_message()} (see '{path} --help')", ExitCode.USAGE)
     except VidpredError as error:
         if os.environ.get("VIDPRED_DEBUG"):
             raise
         return _say(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _say("interrupted", ExitCode.INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

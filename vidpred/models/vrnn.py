@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -38,8 +39,10 @@ class VRNNOptions(ModelOptions):
     """Number of class labels joined at the fully connected layers (section 5.1); 0: none."""
     forget_bias: float = 1.0
     kl_warmup: int = Field(0, ge=0)
-    """Training steps over which the weight of the KL term rises from 0 to 1. Where the motion is all but
-    predictable, a decoder that meets noise first learns to ignore the latents for good; not in the paper."""
+    """Training steps over which the weight of the KL term rises from 0 to 1. With `posterior_std` (neither
+    is in the paper) it keeps the latents alive: a decoder that meets noise first learns to ignore them."""
+    posterior_std: float | None = Field(None, gt=0)
+    """Standard deviation of a fresh model's posterior; by default that of zero biases, softplus(0) = 0.69."""
 
 
 class State(NamedTuple):
@@ -96,6 +99,8 @@ class VRNN(VideoModel):
         )
         self.gates = JointLinear(features, hidden + latent, 4 * hidden)
         nn.init.constant_(self.gates.bias[hidden : 2 * hidden], options.forget_bias)
+        if options.posterior_std is not None:
+            nn.init.constant_(self.posterior[-1].spread.bias, math.log(math.expm1(options.posterior_std)))
         self.latent = latent
         self.kl_weight = 1.0
 

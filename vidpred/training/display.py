@@ -36,7 +36,8 @@ class Display:
 
     def say(self, sentence: str) -> None:
         """Prints a line that stays, above the bar."""
-        self._bar.console.print(sentence, highlight=False, soft_wrap=True)
+        if not self._bar.disable:
+            self._bar.console.print(sentence, highlight=False, soft_wrap=True)
 
 
 def describe(values: Mapping[str, float]) -> str:

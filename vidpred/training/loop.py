@@ -17,6 +17,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from vidpred import runs
 from vidpred.config import Config, TrainConfig
+from vidpred.device import choose_device
 from vidpred.errors import TrainingError
 from vidpred.models.base import VideoModel
 from vidpred.models.registry import build
@@ -79,7 +80,7 @@ def train(path: Path, *, resume: bool = False, device: str = "auto", quiet: bool
 
     Args:
         resume: go on from ``checkpoints/last``.
-        device: ``auto``, ``cpu`` or ``cuda``; which GPU is the launcher's choice.
+        device: see `choose_device`; with several processes each takes the GPU its launcher gives it.
         quiet: no progress display.
 
     Raises:
@@ -96,8 +97,11 @@ class _Training:
         self.path = path
         self.config: Config = runs.read_config(path).config
         self.settings: TrainConfig = self.config.train
+        chosen = choose_device(device)
+        if chosen.index is not None:
+            torch.cuda.set_device(chosen)
         self.accelerator = Accelerator(
-            cpu=device == "cpu",
+            cpu=chosen.type == "cpu",
             mixed_precision=self.settings.precision,
             log_with=None if self.settings.tracker == "none" else self.settings.tracker,
             project_dir=path,

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
+
 from vidpred import config, runs
 from vidpred.config import DataConfig, Layer, Resolved
 from vidpred.data.frames import FrameDataset
 from vidpred.errors import ConfigError
-from vidpred.models.registry import model_class
+from vidpred.models.registry import build, model_class
 
 
 def resolve_settings(
@@ -22,6 +24,8 @@ def resolve_settings(
     options: Layer | None = None,
 ) -> Resolved:
     """Merges the layers of a training's configuration and takes the frames' shape from the data.
+
+    Raises `ConfigError` or `DataError` for whatever can be wrong before training starts.
 
     Args:
         data: a data file; without one, sequences are made on the fly.
@@ -36,16 +40,24 @@ def resolve_settings(
     if data is not None:
         layers.append(Layer("--data", {"data.file": str(data.resolve())}))
     first = config.resolve(model_name, preset, model_options, layers)
-    shape = Layer("the data", frame_settings(first.config.data))
-    return config.resolve(model_name, preset, model_options, [*layers, shape])
+    frames, channels, height, width = _frame_shape(first.config.data)
+    shape = Layer("the data", {"channels": channels, "size": (height, width)})
+    resolved = config.resolve(model_name, preset, model_options, [*layers, shape])
+    if resolved.config.train.context >= frames:
+        raise ConfigError(
+            f"train.context must be less than the {frames} frames of a sequence, "
+            f"got {resolved.config.train.context}"
+        )
+    with torch.device("meta"):  # costs nothing, and tells at once whether the model fits the frames
+        build(resolved.config)
+    return resolved
 
 
-def frame_settings(data: DataConfig) -> dict[str, object]:
-    """Channels and size of the frames that `data` describes."""
+def _frame_shape(data: DataConfig) -> tuple[int, int, int, int]:
+    """(T, C, H, W) of the sequences that `data` describes."""
     if data.file is not None:
-        _, channels, height, width = FrameDataset(data.file, split="train").frame_shape
-        return {"channels": channels, "size": (height, width)}
-    return {"channels": 3 if data.kind == "shapes" else 1, "size": (data.size, data.size)}
+        return FrameDataset(data.file, split="train").frame_shape
+    return runs.moving_spec(data).frame_shape
 
 
 def change_limits(path: Path, assignments: Iterable[str]) -> None:
