@@ -12,9 +12,8 @@ from vidpred.cli.info import info
 
 
 @pytest.fixture
-def printed(capsys, monkeypatch):
+def printed(capsys):
     def run(**options):
-        monkeypatch.setenv("COLUMNS", "200")
         info(**options)
         return capsys.readouterr().out
 
@@ -34,7 +33,7 @@ def test_shows_versions_backend_devices_digits_cache_and_allocator(printed, monk
     assert lines["devices"].startswith("cpu: ")
     assert lines["cache"].startswith("/somewhere/vidpred")
     assert "VIDPRED_MALLOC=system" in lines["allocator"]
-    for name in ("python", "accelerate", "cpu capability", "cuda architectures", "compiler", "digits"):
+    for name in ("python", "accelerate", "instruction set", "cuda architectures", "compiler", "digits"):
         assert f"\n{name}" in output
 
 
@@ -43,6 +42,16 @@ def test_says_why_there_are_no_kernels(printed, monkeypatch):
     monkeypatch.setattr(ops, "build_info", lambda: facts | {"compiler": None})
     monkeypatch.setattr(ops, "backend", lambda: "reference")
     assert "reference (no compiler)" in printed()
+
+
+def test_several_devices_take_a_line_each(printed, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+    lines = printed().splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("devices"))
+    column = lines[first].index("cpu: ")
+    assert [line[column:] for line in lines[first + 1 : first + 3]] == ["cuda:0: GPU 0", "cuda:1: GPU 1"]
+    assert lines[first + 1][:column].isspace()
 
 
 def test_a_broken_part_does_not_hide_the_others(printed, monkeypatch):

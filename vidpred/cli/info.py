@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from vidpred.cli.options import Json
@@ -9,14 +10,12 @@ from vidpred.cli.options import Json
 
 def info(json: Json = None) -> None:
     """Show versions, the kernels' backend, devices, digits found and where caches lie."""
-    from rich.console import Console
-    from rich.table import Table
-
     facts = gather()
-    table = Table.grid(padding=(0, 2))
+    width = max(map(len, facts)) + 2
     for name, value in facts.items():
-        table.add_row(name.replace("_", " "), _text(value))
-    Console(soft_wrap=True).print(table)
+        lines = value if isinstance(value, list) else [value]
+        for title, line in zip_longest([name.replace("_", " ")], lines, fillvalue=""):
+            print(f"{title:<{width}}{line}")
     if json:
         from json import dumps
 
@@ -58,7 +57,7 @@ def _kernels() -> dict[str, Any]:
     built = ops.build_info()
     return {
         "backend": ops.backend() if built["native"] else f"{ops.backend()} ({built['reason']})",
-        "cpu_capability": built["cpu_capability"],
+        "instruction_set": built["cpu_capability"],
         "cuda_architectures": built["cuda_architectures"] or "none compiled in",
         "compiler": built["compiler"] or "none used",
     }
@@ -86,7 +85,3 @@ def _memory() -> dict[str, Any]:
     from vidpred.allocator import keep_freed_memory
 
     return {"allocator": keep_freed_memory()}
-
-
-def _text(value: Any) -> str:
-    return "\n".join(value) if isinstance(value, list) else str(value)
