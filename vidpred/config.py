@@ -45,7 +45,8 @@ class DataConfig(Section):
     digits: str = "auto"
     size: int = Field(64, gt=0)
     """Side of a frame in pixels."""
-    digit_size: int = Field(28, gt=0)
+    digit_size: int | None = Field(None, gt=0)
+    """Side of an object in pixels; absent: what the motion was published with."""
     overlap: Literal["max", "add"] = "max"
     acceleration: float = 0.0
     seed: int = Field(0, ge=0)

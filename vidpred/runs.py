@@ -139,7 +139,7 @@ def save_config(path: Path, resolved: Resolved) -> None:
 
 def moving_spec(data: DataConfig, frames: int | None = None) -> MovingSpec:
     """What moving objects look like that are made on the fly; `frames` overrides their length."""
-    fields = data.model_dump(include=set(MovingSpec.model_fields))
+    fields = data.model_dump(include=set(MovingSpec.model_fields), exclude_none=True)
     return MovingSpec(**fields | ({"frames": frames} if frames else {}))
 
 

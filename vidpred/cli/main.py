@@ -7,6 +7,10 @@ import sys
 
 import typer
 
+from vidpred.cli.bench import bench_app
+from vidpred.cli.convert import convert
+from vidpred.cli.gen_data import gen_data_app
+from vidpred.cli.info import info
 from vidpred.cli.train import train
 from vidpred.errors import ExitCode, VidpredError
 
@@ -33,7 +37,11 @@ def _global_options(
         raise typer.Exit(ExitCode.USAGE)
 
 
+app.add_typer(gen_data_app, name="gen-data")
+app.command()(convert)
 app.command()(train)
+app.add_typer(bench_app, name="bench")
+app.command()(info)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,6 +55,8 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         code = command.main(args=arguments, prog_name="vidpred", standalone_mode=False)
     except _UsageError as error:
+        if not error.format_message():  # a group of commands without a command has shown its help
+            return ExitCode.USAGE
         path = error.ctx.command_path if error.ctx else "vidpred"
         return _say(f"{error.format_message()} (see '{path} --help')", ExitCode.USAGE)
     except VidpredError as error:
