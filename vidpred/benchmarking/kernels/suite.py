@@ -53,6 +53,7 @@ def run_case(
         budget: seconds of timing for each pass.
     """
     torch.manual_seed(0)
+    torch.compiler.reset()  # it stops compiling one function after a few shapes
     size = sum(map(math.prod, case.inputs.values())) * case.dtype.itemsize
     sets = [_random_tensors(case, device) for _ in range(2 + _CACHE_BYTES // size if cold else 1)]
     for stage, as_pass, work in (
@@ -115,7 +116,7 @@ def _why_not(variant: str, run: Pass, tensors: Tensors, device: torch.device) ->
     try:
         run(tensors)
     except Exception as error:  # torch.compile raises whatever its compiler or backend does
-        return f"torch.compile failed: {str(error).strip().splitlines()[0]}"
+        return f"torch.compile failed: {(str(error).strip() or repr(error)).splitlines()[0]}"
     return None
 
 
