@@ -1,0 +1,91 @@
+"""``vidpred rollout``: what comes next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vidpred.cli.options import Device, Seed
+
+
+def rollout(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A data file, or a .npy or .npz file of clips; no ground truth is needed.",
+            show_default="the data of the run",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the data file: train, val or test.")] = "test",
+    index: Annotated[int, typer.Option(min=0, help="First sequence, counted from 0.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="Sequences.")] = 1,
+    context: Annotated[
+        int | None, typer.Option(min=1, help="Frames that are given.", show_default="eval.context of the run")
+    ] = None,
+    horizon: Annotated[int, typer.Option(min=1, help="Frames to predict.")] = 100,
+    samples: Annotated[int, typer.Option(min=1, help="Predictions of each sequence.")] = 5,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="One prediction, of the mean at every step.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A .gif, .png, .h5 or .npy file.", show_default="RUN/rollout.gif"),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(min=1, help="Shows every so many frames in a .png.", show_default="at most 16 columns"),
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Let a trained model predict the future of some sequences, and draw it."""
+    out = out or run / "rollout.gif"
+
+    from vidpred.allocator import keep_freed_memory
+
+    keep_freed_memory()
+
+    from vidpred.benchmarking.machine import find_device
+    from vidpred.rollout import check_format, roll_out_sequences, write_rollout
+    from vidpred.runs import load_run
+    from vidpred.sequences import open_sequences, wants_labels
+
+    check_format(out)
+    opened = load_run(run)
+    model = opened.model.to(find_device(device))
+    context = context or opened.config.eval.context
+    sequences = open_sequences(
+        opened.config.data, data, split, length=context + horizon, with_labels=wants_labels(model)
+    )
+    sequences.check_fits(model, f"the run {run}")
+    sequences.check_numbers(index, count)
+    result = roll_out_sequences(
+        model,
+        sequences,
+        range(index, index + count),
+        context,
+        horizon,
+        samples=samples,
+        deterministic=deterministic,
+        seed=seed,
+    )
+    settings = {
+        "run": str(run),
+        "model": opened.config.name,
+        "preset": opened.config.preset,
+        "source": sequences.source,
+        "first_sequence": index,
+        "sequences": count,
+        "samples": len(result.predicted),
+        "deterministic": deterministic,
+        "context": context,
+        "horizon": horizon,
+    }
+    write_rollout(result, out, every=every, settings=settings, seed=seed, sources=sequences.sha256)
+    typer.echo(
+        f"{count} sequences of {sequences.source}, {context} frames given, "
+        f"{horizon} predicted, {len(result.predicted)} samples: {out}"
+    )

@@ -1,0 +1,205 @@
+"""Rolling a model out: from a few known frames to as many predicted ones as wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vidpred.data.hdf5 import create_dataset
+from vidpred.errors import ConfigError
+from vidpred.files import replacing
+from vidpred.models.base import VideoModel
+from vidpred.progress import progress_bar
+from vidpred.sequences import Sequences, require_positive
+from vidpred.viz.contact_sheet import write_contact_sheet
+from vidpred.viz.gif import write_gif
+
+FORMATS = (".gif", ".png", ".h5", ".npy")
+
+
+def rollout(
+    model: VideoModel,
+    context: Tensor,
+    horizon: int,
+    *,
+    samples: int = 1,
+    deterministic: bool = False,
+    seed: int = 0,
+    batch: int = 0,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """Predicts what follows, once or several times.
+
+    Sample s depends on the context, `seed`, s and `batch` alone. The noise of all N sequences comes from one
+    generator, so a sequence's noise also depends on its place among the N.
+
+    Args:
+        model: on the device of `context`.
+        context: (N, Tc, C, H, W) in [0, 1].
+        horizon: frames to predict, any number from 1.
+        samples: predictions of each sequence, where the model is stochastic; others give one.
+        deterministic: take the model's mean at every step; gives one prediction.
+        batch: which of many batches this is, so that each gets noise of its own.
+        labels: (N, objects) class numbers, for models conditioned on them.
+
+    Returns:
+        (S, N, horizon, C, H, W) in [0, 1], S = `samples` or 1.
+    """
+    futures = each_sample(model, context, horizon, samples, deterministic, seed, batch, labels)
+    return torch.stack(list(futures))
+
+
+def each_sample(
+    model: VideoModel,
+    context: Tensor,
+    horizon: int,
+    samples: int = 1,
+    deterministic: bool = False,
+    seed: int = 0,
+    batch: int = 0,
+    labels: Tensor | None = None,
+) -> Iterator[Tensor]:
+    """The samples of `rollout` one after the other, (N, horizon, C, H, W) each, so that one is in memory."""
+    require_positive(horizon=horizon, samples=samples)
+    for sample in range(number_of_samples(model, samples, deterministic)):
+        noise = _noise(context.device, seed, sample, batch)
+        with torch.inference_mode():
+            future = model.predict(context, horizon, sample=not deterministic, labels=labels, generator=noise)
+        yield future
+
+
+def number_of_samples(model: VideoModel, samples: int, deterministic: bool = False) -> int:
+    """How many different predictions there are to make: one, unless chance has a part in them."""
+    return samples if model.stochastic and not deterministic else 1
+
+
+def _noise(device: torch.device, *place: int) -> torch.Generator:
+    """A generator for one place; different places give unrelated streams."""
+    mixed = np.random.SeedSequence(place).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """N sequences rolled out S times, all frames uint8.
+
+    Attributes:
+        context: (N, Tc, C, H, W) what the model was given.
+        predicted: (S, N, horizon, C, H, W).
+        truth: (N, Tt, C, H, W) what really followed, as far as it is known: 0 <= Tt <= horizon.
+    """
+
+    context: NDArray[np.uint8]
+    predicted: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+
+
+def roll_out_sequences(
+    model: VideoModel,
+    sequences: Sequences,
+    numbers: Sequence[int],
+    context: int,
+    horizon: int,
+    *,
+    samples: int = 1,
+    deterministic: bool = False,
+    seed: int = 0,
+    batch: int = 32,
+    quiet: bool = False,
+) -> Rollout:
+    """Rolls out the sequences with these `numbers`, of which the first `context` frames are given.
+
+    Args:
+        model: on the device to compute on.
+        batch: sequences that are computed together.
+        quiet: no progress bar.
+
+    Raises:
+        DataError: the sequences are too short, or their frames do not fit the model.
+    """
+    require_positive(context=context, horizon=horizon, samples=samples)
+    sequences.check_length(context)
+    sequences.check_fits(model, "the model")
+    device = next((weights.device for weights in model.parameters()), torch.device("cpu"))
+    known, predicted = [], []
+    with progress_bar(quiet=quiet) as bar:
+        task = bar.add_task("rolling out", total=len(numbers), note="")
+        for n, read in enumerate(sequences.batches(numbers, batch)):
+            labels = None if read.labels is None else read.labels.to(device)
+            given = read.frames[:, :context].to(device)
+            futures = each_sample(model, given, horizon, samples, deterministic, seed, n, labels)
+            predicted.append(np.stack([_to_uint8(future) for future in futures]))
+            known.append(_to_uint8(read.frames[:, : context + horizon]))
+            bar.advance(task, len(read.frames))
+    frames = np.concatenate(known)
+    return Rollout(frames[:, :context], np.concatenate(predicted, axis=1), frames[:, context:])
+
+
+def _to_uint8(frames: Tensor) -> NDArray[np.uint8]:
+    as_bytes: NDArray[np.uint8] = (frames * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    return as_bytes
+
+
+def check_format(path: Path) -> None:
+    """Raises `ConfigError` unless `write_rollout` knows the kind of file."""
+    if path.suffix.lower() not in FORMATS:
+        raise ConfigError(f"cannot tell what to write to {path}: expected a name that ends in {_either()}")
+
+
+def _either() -> str:
+    return f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+
+
+def write_rollout(
+    rollout: Rollout,
+    path: str | os.PathLike[str],
+    *,
+    every: int | None = None,
+    command: str = "vidpred rollout",
+    settings: dict[str, Any] | None = None,
+    seed: int = 0,
+    sources: dict[str, str] | None = None,
+) -> None:
+    """Writes a rollout in the format that the end of the name says.
+
+    - ``.gif``: an animation of the truth, where it is known, beside every sample;
+    - ``.png``: a contact sheet, a column for every few frames;
+    - ``.h5``: a data file as all others, readable by every command: in the split ``test``, first all
+      sequences of sample 1, then those of sample 2, ...; each is its context followed by the prediction;
+    - ``.npy``: the predicted frames alone, uint8 (S, N, horizon, C, H, W).
+
+    Args:
+        every: frames from one column of the contact sheet to the next; None chooses.
+        command, settings, seed, sources: what the ``.h5`` file shall say about its origin.
+
+    Raises:
+        ConfigError: another ending.
+        OutputError: the file cannot be written.
+    """
+    path = Path(path)
+    check_format(path)
+    match path.suffix.lower():
+        case ".gif":
+            write_gif(path, rollout.context, rollout.predicted, rollout.truth)
+        case ".png":
+            write_contact_sheet(path, rollout.context, rollout.predicted, rollout.truth, every=every)
+        case ".npy":
+            with replacing(path) as temporary, temporary.open("wb") as file:
+                np.save(file, rollout.predicted)
+        case ".h5":
+            with create_dataset(
+                path, command=command, config=settings or {}, seed=seed, sources=sources or {}
+            ) as file:
+                samples, count, horizon, *shape = rollout.predicted.shape
+                length = rollout.context.shape[1] + horizon
+                with file.split("test", samples * count, (length, *shape)) as split:
+                    for future in rollout.predicted:
+                        split.append(np.concatenate([rollout.context, future], axis=1))
