@@ -24,7 +24,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from vidpred import config
 from vidpred.config import Config, DataConfig, Resolved
@@ -57,7 +56,7 @@ class Run:
 
     @cached_property
     def model(self) -> VideoModel:
-        """The model of the best checkpoint, or of the last while there is no best; in eval mode, on the CPU."""
+        """The best checkpoint's model, or the last one's while there is no best; in eval mode, on the CPU."""
         kind = "best" if has_checkpoint(self.path, "best") else "last"
         model = build(self.config)
         load_weights(model, self.path, kind)
@@ -117,7 +116,7 @@ def read_config(path: Path) -> Resolved:
 
 def open_split(
     data: DataConfig, split: str, *, with_labels: bool = False, frames: int | None = None
-) -> Dataset[Any]:
+) -> FrameDataset | MovingDataset:
     """The sequences a run is about: a split of its data file, or moving objects made on the fly.
 
     Args:

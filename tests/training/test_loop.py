@@ -93,7 +93,10 @@ def test_a_training_killed_with_sigkill_and_resumed_is_the_one_never_killed(make
     training.train(whole, device="cpu", quiet=True)
     killed = make_run("killed", "train.steps=400", "train.epochs=1000")
     resume = "import sys; from vidpred.cli import main; main(sys.argv[1:])"
-    start = "import sys; from pathlib import Path; from vidpred import training; training.train(Path(sys.argv[1]))"
+    start = (
+        "import sys; from pathlib import Path; from vidpred import training;"
+        "training.train(Path(sys.argv[1]))"
+    )
     process = subprocess.Popen([sys.executable, "-c", start, str(killed)], stderr=subprocess.DEVNULL)
     while not runs.read_metrics(killed) or runs.read_metrics(killed)[-1]["step"] < 20:
         assert process.poll() is None
@@ -202,4 +205,4 @@ def test_batches_cover_an_epoch_once_and_share_themselves_out() -> None:
     shares = [list(ShuffledBatches(10, 3, seed=1, epoch=2, process=(rank, 2))) for rank in (0, 1)]
     for whole, left, right in zip(one, *shares, strict=True):
         assert sorted(left + right) == sorted(whole)
-    assert len(list(ShuffledBatches(2, 32, seed=0, epoch=0))[0]) == 2
+    assert len(next(iter(ShuffledBatches(2, 32, seed=0, epoch=0)))) == 2

@@ -14,7 +14,8 @@ from vidpred.cli.info import info
 from vidpred.cli.train import train
 from vidpred.errors import ExitCode, VidpredError
 
-_UsageError = typer.BadParameter.__bases__[0]  # click's; typer exports only its subclasses
+# Typer exports only subclasses of click's UsageError, and click itself may be part of typer.
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="vidpred",
@@ -55,10 +56,12 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         code = command.main(args=arguments, prog_name="vidpred", standalone_mode=False)
     except _UsageError as error:
-        if not error.format_message():  # a group of commands without a command has shown its help
+        message: str = error.format_message()  # type: ignore[attr-defined]
+        if not message:  # a group of commands without a command has shown its help
             return ExitCode.USAGE
-        path = error.ctx.command_path if error.ctx else "vidpred"
-        return _say(f"{error.format_message()} (see '{path} --help')", ExitCode.USAGE)
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "vidpred"
+        return _say(f"{message} (see '{path} --help')", ExitCode.USAGE)
     except VidpredError as error:
         if os.environ.get("VIDPRED_DEBUG"):
             raise

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from vidpred.losses import bernoulli_nll
 from vidpred.models.base import ModelOptions, VideoModel, require_divisible
 from vidpred.nn import FrameDecoder, FrameEncoder, JointLinear
+from vidpred.nn.initialization import glorot
 from vidpred.ops import lstm_gates
 
 
@@ -44,7 +45,7 @@ class RNN(VideoModel):
         self.to_decoder = (
             nn.Identity()
             if options.hidden == self.decoder.features
-            else nn.Linear(options.hidden, self.decoder.features)
+            else glorot(nn.Linear(options.hidden, self.decoder.features))
         )
         forget = slice(options.hidden, 2 * options.hidden)
         nn.init.constant_(self.gates.bias[forget], options.forget_bias)

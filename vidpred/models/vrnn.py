@@ -16,6 +16,7 @@ from vidpred.losses import bernoulli_nll
 from vidpred.models.base import ModelOptions, VideoModel, require_divisible
 from vidpred.nn import FrameDecoder, FrameEncoder, JointLinear
 from vidpred.nn.distributions import Gaussian, GaussianHead
+from vidpred.nn.initialization import glorot
 from vidpred.ops import lstm_gates
 
 
@@ -90,9 +91,8 @@ class VRNN(VideoModel):
             *_fully_connected(hidden + classes, latent, latent), GaussianHead(latent, latent)
         )
         self.posterior_in = JointLinear(features + classes, hidden, latent)
-        self.posterior = nn.Sequential(
-            nn.ReLU(), *_fully_connected(latent, latent), GaussianHead(latent, latent)
-        )
+        posterior = GaussianHead(latent, latent)
+        self.posterior = nn.Sequential(nn.ReLU(), *_fully_connected(latent, latent), posterior)
         self.f_z = nn.Sequential(*_fully_connected(latent, latent, latent))
         self.f_decoder = nn.Sequential(
             *_fully_connected(latent + hidden + classes, options.decoder_width, self.decoder.features)
@@ -100,7 +100,7 @@ class VRNN(VideoModel):
         self.gates = JointLinear(features, hidden + latent, 4 * hidden)
         nn.init.constant_(self.gates.bias[hidden : 2 * hidden], options.forget_bias)
         if options.posterior_std is not None:
-            nn.init.constant_(self.posterior[-1].spread.bias, math.log(math.expm1(options.posterior_std)))
+            nn.init.constant_(posterior.spread.bias, math.log(math.expm1(options.posterior_std)))
         self.latent = latent
         self.kl_weight = 1.0
 
@@ -227,10 +227,7 @@ def _fully_connected(*widths: int) -> list[nn.Module]:
     """Linear layers with ReLU, Glorot-initialised, from the first width to the last."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        layer = nn.Linear(inputs, outputs)
-        nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
-        layers += [layer, nn.ReLU()]
+        layers += [glorot(nn.Linear(inputs, outputs)), nn.ReLU()]
     return layers
 
 

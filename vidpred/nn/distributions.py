@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidpred.nn.initialization import glorot
+
 
 class Gaussian(NamedTuple):
     """Independent normal distributions: mean and standard deviation, each (..., D)."""
@@ -31,11 +33,8 @@ class GaussianHead(nn.Module):
 
     def __init__(self, features: int, latent: int) -> None:
         super().__init__()
-        self.mean = nn.Linear(features, latent)
-        self.spread = nn.Linear(features, latent)
-        for layer in (self.mean, self.spread):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.mean = glorot(nn.Linear(features, latent))
+        self.spread = glorot(nn.Linear(features, latent))
 
     def forward(self, x: Tensor) -> Gaussian:
         """(..., features) -> Gaussian of (..., latent)."""

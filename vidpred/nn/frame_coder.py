@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidpred.nn.initialization import glorot
 from vidpred.nn.upsample import TransposedConv2d
 
 
@@ -23,12 +24,9 @@ class FrameEncoder(nn.Module):
         super().__init__()
         inputs = [channels, *widths[:-1]]
         self.layers = nn.ModuleList(
-            nn.Conv2d(i, o, k, stride=2, padding=k // 2)
+            glorot(nn.Conv2d(i, o, k, stride=2, padding=k // 2))
             for i, o, k in zip(inputs, widths, kernels, strict=True)
         )
-        for layer in self.layers:
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
         self.grid = (widths[-1], size[0] >> len(widths), size[1] >> len(widths))
         self.features = self.grid[0] * self.grid[1] * self.grid[2]
 

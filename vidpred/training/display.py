@@ -19,7 +19,8 @@ class Display:
 
     def __init__(self, total: float | None, done: float, *, quiet: bool) -> None:
         self._bar = progress_bar(quiet=quiet)
-        self._task = self._bar.add_task("training", total=total, completed=done, note="")
+        self._task = self._bar.add_task("training", total=total, note="")
+        self._bar.update(self._task, completed=done)
 
     def __enter__(self) -> Display:
         self._bar.start()

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from vidpred import runs
 from vidpred.config import Config, TrainConfig
+from vidpred.data import FrameDataset, MovingDataset
 from vidpred.device import choose_device
 from vidpred.errors import TrainingError
 from vidpred.models.base import VideoModel
@@ -235,10 +236,12 @@ class _Training:
                 f"epoch {epoch}, step {self.progress.step}: validation {describe(terms)}{' (best)' * best}"
             )
         if self.accelerator.is_main_process and (over or epoch % self.settings.sample_every == 0):
-            draw_samples(self.path, self.plain_model, self.validation, self.config, self.progress.step)
+            picture = self.path / "samples" / f"step-{self.progress.step:07d}.png"
+            context, seed = self.config.eval.context, self.settings.seed
+            draw_samples(picture, self.plain_model, self.validation, context, seed)
         self._save("last")
 
-    def _batches(self, data: Dataset[Any], order: Sampler[list[int]]) -> DataLoader[Any]:
+    def _batches(self, data: FrameDataset | MovingDataset, order: Sampler[list[int]]) -> DataLoader[Any]:
         return DataLoader(
             data,
             batch_sampler=order,
