@@ -90,17 +90,16 @@ class Sequences:
         """Raises `DataError` unless a sequence has `context` frames and the `horizon` after them."""
         length = self.frame_shape[0]
         if context + horizon > length:
-            wanted = f"context of {context}" + (f" and horizon of {horizon}" if horizon else "")
+            wanted = f"a context of {context}" + (f" and a horizon of {horizon}" if horizon else "")
             raise DataError(
-                f"a {wanted} frames need more than the {length} frames of a sequence in {self.source}"
+                f"{wanted} take {context + horizon} frames, but the sequences of {self.source} have {length}"
             )
 
     def check_numbers(self, first: int, count: int) -> None:
         """Raises `DataError` unless there are `count` sequences from number `first` (from 0) on."""
         if first + count > len(self):
             raise DataError(
-                f"sequences {first} to {first + count - 1} were asked for, "
-                f"but {self.source} has only 0 to {len(self) - 1}"
+                f"sequence {first + count - 1} was asked for, but {self.source} has only 0 to {len(self) - 1}"
             )
 
 

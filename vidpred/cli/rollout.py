@@ -86,6 +86,6 @@ def rollout(
     }
     write_rollout(result, out, every=every, settings=settings, seed=seed, sources=sequences.sha256)
     typer.echo(
-        f"{count} sequences of {sequences.source}, {context} frames given, "
-        f"{horizon} predicted, {len(result.predicted)} samples: {out}"
+        f"{out}: {sequences.source}, sequences {index} to {index + count - 1}, context {context}, "
+        f"horizon {horizon}, samples {len(result.predicted)}"
     )

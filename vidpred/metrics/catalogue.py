@@ -16,19 +16,27 @@ from vidpred.metrics.structural_similarity import ssim
 class Metric:
     """A metric and how to speak of it."""
 
-    label: str
-    """What axes and column heads say."""
+    name: str
+    unit: str
+    """What the name leaves open; empty where there is nothing to say."""
+    decimals: int
+    """That a table shows."""
     per_frame: Callable[[Tensor, Tensor], Tensor]
     """(prediction, truth), both (..., C, H, W) in [0, 1] -> (...)."""
     higher_is_better: bool = False
 
+    @property
+    def label(self) -> str:
+        """Name and unit in one line."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
 
 METRICS: Mapping[str, Metric] = {
-    "mse": Metric("MSE / pixel", mse),
-    "mse_frame": Metric("MSE / frame", mse_frame),
-    "mae": Metric("MAE / pixel", mae),
-    "mae_frame": Metric("MAE / frame", mae_frame),
-    "bce_frame": Metric("BCE (nats / frame)", bce_frame),
-    "psnr": Metric("PSNR (dB)", psnr, higher_is_better=True),
-    "ssim": Metric("SSIM", ssim, higher_is_better=True),
+    "mse": Metric("MSE", "per pixel", 4, mse),
+    "mse_frame": Metric("MSE", "per frame", 1, mse_frame),
+    "mae": Metric("MAE", "per pixel", 4, mae),
+    "mae_frame": Metric("MAE", "per frame", 1, mae_frame),
+    "bce_frame": Metric("BCE", "nats per frame", 1, bce_frame),
+    "psnr": Metric("PSNR", "dB", 2, psnr, higher_is_better=True),
+    "ssim": Metric("SSIM", "", 3, ssim, higher_is_better=True),
 }
