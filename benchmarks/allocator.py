@@ -43,7 +43,7 @@ def measure() -> None:
     import torch
     from torch import nn
 
-    from vidpred.benchmarking import machine
+    from vidpred.benchmarking.hardware import cpu_name
     from vidpred.benchmarking.timer import clock_seconds
     from vidpred.ops import reference
 
@@ -70,7 +70,7 @@ def measure() -> None:
         (network(frames) - frames).square().mean().backward()
 
     result: dict[str, Any] = {
-        "machine": {"cpu": machine.cpu_name(), "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
+        "machine": {"cpu": cpu_name(), "threads": torch.get_num_threads(), "load": os.getloadavg()[0]}
     }
     for step, calls in ((gates_forward, 40), (gates_step, 40), (convolution_step, 10)):
         step()

@@ -4,7 +4,6 @@ import torch
 from vidpred import ops
 from vidpred.benchmarking import machine
 from vidpred.benchmarking.roofline import Peaks
-from vidpred.errors import ConfigError
 
 CPU = torch.device("cpu")
 
@@ -27,21 +26,6 @@ def test_peaks_are_bytes_and_operations_over_the_time_they_took(monkeypatch):
     peaks = machine.measure_peaks(CPU)
     assert peaks.gb_per_s == pytest.approx(2 * 4 * 2**25 / 0.5 / 1e9)
     assert peaks.gflop_per_s == pytest.approx(2 * 2048**3 / 0.5 / 1e9)
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:99", ""])
-def test_a_device_that_is_not_there_is_an_error_that_names_it(name):
-    with pytest.raises(ConfigError, match=f"no device '{name}'"):
-        machine.find_device(name)
-
-
-def test_the_processor_is_a_device():
-    assert machine.find_device("cpu") == CPU
-
-
-def test_without_a_compiler_there_is_no_compiler_line(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert machine.compiler() is None
 
 
 def _built(monkeypatch, *, backend="native", reason=None, architectures=()):

@@ -66,7 +66,7 @@ def _kernels() -> dict[str, Any]:
 def _devices() -> dict[str, Any]:
     import torch
 
-    from vidpred.benchmarking.machine import cpu_name
+    from vidpred.benchmarking.hardware import cpu_name
 
     gpus = [
         f"cuda:{index}: {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())
