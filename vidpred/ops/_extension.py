@@ -65,7 +65,12 @@ def _check_instruction_set() -> None:
 _facts, _reason = _load()
 _check_instruction_set()
 _backend = _choose()
-_NATIVE_DEVICES = frozenset() if _reason else frozenset({"cpu"} | ({"cuda"} & set(_facts["devices"])))
+_native_devices = () if _reason else ("cpu", "cuda") if _facts["cuda_architectures"] else ("cpu",)
+
+
+def loaded() -> bool:
+    """Whether the kernels are there, in use or not: only then do the operators `torch.ops.vidpred` exist."""
+    return _reason is None
 
 
 def backend() -> str:
@@ -94,7 +99,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 def serves(device_type: str) -> bool:
     """Whether the ops run on compiled kernels for tensors on ``device_type`` (``"cpu"``, ``"cuda"``, ...)."""
-    return _backend == "native" and device_type in _NATIVE_DEVICES
+    return _backend == "native" and device_type in _native_devices
 
 
 def cpu_capability() -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
-from vidpred.ops import reference
+from vidpred.ops import _extension, reference
 from vidpred.ops.autocast import cast_for_autocast
 from vidpred.ops.checks import ShapeError, require_like, require_shape, require_supported
 
@@ -57,7 +60,8 @@ def lstm_gates(
         w_i, w_f, w_o = _three(peephole)
         peephole = cast_for_autocast(w_i), cast_for_autocast(w_f), cast_for_autocast(w_o)
     _check(gates, cell, extra, bias, peephole)
-    return reference.lstm_gates(gates, cell, extra=extra, bias=bias, peephole=peephole)
+    run = _native if _extension.serves(cell.device.type) else reference.lstm_gates
+    return run(gates, cell, extra=extra, bias=bias, peephole=peephole)
 
 
 def _three(peephole: Peephole) -> Peephole:
@@ -88,3 +92,90 @@ def _check(
         require_shape("lstm_gates", "w_o", w_o, w_i.shape)
         for name, weight in (("w_i", w_i), ("w_f", w_f), ("w_o", w_o)):
             require_like("lstm_gates", name, weight, "cell", cell)
+
+
+def _native(
+    gates: Tensor, cell: Tensor, *, extra: Tensor | None, bias: Tensor | None, peephole: Peephole | None
+) -> tuple[Tensor, Tensor]:
+    w_i, w_f, w_o = peephole or (None, None, None)
+    operator = torch.ops.vidpred.lstm_gates
+    if not _is_channels_last(gates) or (w_i is not None and w_i.dim() > 1):
+        return operator(gates, cell, extra, bias, w_i, w_f, w_o)
+    # In memory each position of a channels-last tensor is a row of an LSTM without space.
+    extra_rows = None if extra is None else _rows(extra)
+    states = operator(_rows(gates), _rows(cell), extra_rows, bias, w_i, w_f, w_o)
+    batch, _, *space = cell.shape
+    hidden, new_cell = (state.unflatten(0, (batch, *space)).movedim(-1, 1) for state in states)
+    return hidden, new_cell
+
+
+def _is_channels_last(tensor: Tensor) -> bool:
+    return not tensor.is_contiguous() and tensor.movedim(1, -1).is_contiguous()
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """(N, C, *space) -> (N * space, C), a view of a channels-last tensor."""
+    return tensor.movedim(1, -1).flatten(0, -2)
+
+
+def _like_cell(gates: Tensor, cell: Tensor, *parameters: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What the operator returns, for tensors without data."""
+    return _contiguous_like(cell), _contiguous_like(cell)
+
+
+def _like_inputs(
+    grad_hidden: Tensor | None,
+    grad_new_cell: Tensor | None,
+    gates: Tensor,
+    cell: Tensor,
+    new_cell: Tensor,
+    extra: Tensor | None,
+    bias: Tensor | None,
+    w_i: Tensor | None,
+    w_f: Tensor | None,
+    w_o: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What the operator's backward returns, for tensors without data."""
+    grad_bias = cell.new_empty(0 if bias is None else bias.shape)
+    grad_peephole = cell.new_empty(0 if w_i is None else (3, *w_i.shape))
+    return _contiguous_like(gates), _contiguous_like(cell), grad_bias, grad_peephole
+
+
+def _contiguous_like(tensor: Tensor) -> Tensor:
+    return torch.empty_like(tensor, memory_format=torch.contiguous_format)
+
+
+def _save_for_backward(ctx: Any, inputs: tuple[Tensor | None, ...], output: tuple[Tensor, Tensor]) -> None:
+    gates, cell, *parameters = inputs
+    _, new_cell = output
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(gates, cell, new_cell, *parameters)
+
+
+def _backward(
+    ctx: Any, grad_hidden: Tensor | None, grad_new_cell: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    _, _, _, extra, bias, w_i, _, _ = ctx.saved_tensors
+    grad_gates, grad_cell, grad_bias, grad_peephole = torch.ops.vidpred.lstm_gates_backward(
+        grad_hidden, grad_new_cell, *ctx.saved_tensors
+    )
+    return (
+        grad_gates,
+        grad_cell,
+        None if extra is None else grad_gates,
+        None if bias is None else grad_bias,
+        *((None, None, None) if w_i is None else grad_peephole.unbind()),
+    )
+
+
+def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
+    raise NotImplementedError(
+        "lstm_gates has no second derivative on compiled kernels: use vidpred.ops.use_backend('reference')"
+    )
+
+
+if _extension.loaded():
+    torch.library.register_fake("vidpred::lstm_gates", _like_cell)
+    torch.library.register_fake("vidpred::lstm_gates_backward", _like_inputs)
+    torch.library.register_autograd("vidpred::lstm_gates", _backward, setup_context=_save_for_backward)
+    torch.library.register_autograd("vidpred::lstm_gates_backward", _no_second_derivative)
