@@ -8,10 +8,17 @@ from vidpred import create_model
 from vidpred.models.rnn import RNN
 
 
-def tiny(hidden: int) -> RNN:
+def tiny(hidden: int, imagined: int = 0) -> RNN:
     torch.manual_seed(0)
     model = create_model(
-        "rnn", preset="tiny", channels=2, size=8, widths=(3, 4), kernels=(5, 3), hidden=hidden
+        "rnn",
+        preset="tiny",
+        channels=2,
+        size=8,
+        widths=(3, 4),
+        kernels=(5, 3),
+        hidden=hidden,
+        imagined=imagined,
     ).double()
     assert isinstance(model, RNN)
     for parameter in model.parameters():
@@ -57,3 +64,16 @@ def test_at_the_paper_s_size_the_decoder_takes_the_hidden_state_itself() -> None
     model = create_model("rnn", preset="paper")
     assert isinstance(model.to_decoder, nn.Identity)
     assert not [name for name, _ in model.named_modules() if "prior" in name or "f_" in name]
+
+
+def test_imagined_frames_follow_from_the_image_before() -> None:
+    model = tiny(6, imagined=2)
+    frames = torch.rand(3, 6, 2, 8, 8, dtype=torch.float64)
+    inputs, images = frames[:, :1], []
+    for t in range(1, 6):  # run the whole history anew for every frame
+        states, _ = lstm_like(model)(model.encoder(inputs))
+        images.append(model.decoder(model.to_decoder(states[:, -1])).sigmoid())
+        inputs = torch.cat([inputs, (images[-1] if t >= 4 else frames[:, t])[:, None]], dim=1)
+    target, image = frames[:, 1:], torch.stack(images, 1)
+    nll = -(target * image.log() + (1 - target) * (1 - image).log())
+    torch.testing.assert_close(model.loss(frames)["loss"], nll.sum() / (3 * 5))

@@ -10,7 +10,7 @@ from vidpred import create_model
 from vidpred.errors import ConfigError, DataError
 from vidpred.models.vrnn import VRNN
 
-TINY = {"widths": (3, 4), "kernels": (5, 3), "hidden": 6, "latent": 5, "decoder_width": 7}
+TINY = {"widths": (3, 4), "kernels": (5, 3), "hidden": 6, "latent": 5, "decoder_width": 7, "imagined": 0}
 
 
 def tiny(**options: object) -> VRNN:
@@ -84,8 +84,9 @@ class ByHand:
 
 @pytest.mark.parametrize("recurrence", ["paper", "chung"])
 @pytest.mark.parametrize("context", [1, 3])
-def test_the_loss_is_the_bound_written_out(recurrence: str, context: int) -> None:
-    model = tiny(recurrence=recurrence)
+@pytest.mark.parametrize("imagined", [0, 2, 9])
+def test_the_loss_is_the_bound_written_out(recurrence: str, context: int, imagined: int) -> None:
+    model = tiny(recurrence=recurrence, imagined=imagined)
     frames = binary_frames(3, 5, 2, 8, 8)
     terms = model.loss(frames, context, generator=torch.Generator().manual_seed(7))
 
@@ -96,12 +97,16 @@ def test_the_loss_is_the_bound_written_out(recurrence: str, context: int) -> Non
     for t in range(5):
         features = by_hand.encode(frames[:, t])
         q, p = by_hand.posterior(features, hidden), by_hand.prior(hidden)
-        z = q.mean + q.stddev * torch.randn(3, 5, generator=noise, dtype=torch.float64)
+        imagines = t >= max(context, 5 - imagined)
+        drawn = p if imagines else q
+        z = drawn.mean + drawn.stddev * torch.randn(3, 5, generator=noise, dtype=torch.float64)
         latent = fully_connected(model.f_z, z)
         if t >= context:
             image = by_hand.decode(hidden, latent)
             bce = bce - Bernoulli(image).log_prob(frames[:, t]).sum() / 3
-            kl = kl + kl_divergence(q, p).sum() / 3
+            kl = kl + kl_divergence(drawn, p).sum() / 3
+            if imagines:
+                features = by_hand.encode(image)
         seen = before if recurrence == "paper" else latent
         hidden, cell = by_hand.remember(features, hidden, cell, seen)
         before = latent

@@ -11,6 +11,7 @@ from vidpred.cli.bench import bench_app
 from vidpred.cli.convert import convert
 from vidpred.cli.gen_data import gen_data_app
 from vidpred.cli.info import info
+from vidpred.cli.rollout import rollout
 from vidpred.cli.train import train
 from vidpred.errors import ExitCode, VidpredError
 
@@ -41,6 +42,7 @@ def _global_options(
 app.add_typer(gen_data_app, name="gen-data")
 app.command()(convert)
 app.command()(train)
+app.command()(rollout)
 app.add_typer(bench_app, name="bench")
 app.command()(info)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -22,6 +24,9 @@ class RNNOptions(ModelOptions):
     hidden: int = Field(1024, gt=0)
     """Units of the LSTM."""
     forget_bias: float = 1.0
+    imagined: int = Field(0, ge=0)
+    """Frames at the end of a training sequence that are predicted as in use: each image the next input.
+    0, as in the paper, trains on true frames alone."""
 
 
 class RNN(VideoModel):
@@ -61,8 +66,11 @@ class RNN(VideoModel):
         """Mean over the predicted frames of the cross-entropy, in nats a frame."""
         self.check_frames(frames, at_least=context + 1)
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
-        hidden, _ = self._run(frames[:-1], self._start(frames.shape[1], frames))
-        bce = bernoulli_nll(self._decode(hidden[context - 1 :]), frames[context:])
+        given = min(len(frames) - 1, max(context, len(frames) - self.options.imagined))
+        hidden, state = self._run(frames[:given], self._start(frames))
+        logits = self._decode(hidden[context - 1 :])
+        future = self._imagine(logits[-1], state, steps=len(frames) - 1 - given)
+        bce = bernoulli_nll(torch.cat([logits, *(image[None] for image in future)]), frames[context:])
         return {"loss": bce, "bce": bce.detach()}
 
     @torch.no_grad()
@@ -78,12 +86,18 @@ class RNN(VideoModel):
         """Feeds every predicted frame back as the next input; nothing is random here."""
         self.check_frames(context, at_least=1)
         frames = context.transpose(0, 1)
-        hidden, state = self._run(frames, self._start(frames.shape[1], frames))
-        future = [self._decode(hidden[-1]).sigmoid()]
-        while len(future) < horizon:
-            hidden, state = self._run(future[-1][None], state)
-            future.append(self._decode(hidden[-1]).sigmoid())
-        return torch.stack(future, dim=1)  # (N, horizon, C, H, W)
+        hidden, state = self._run(frames, self._start(frames))
+        first = self._decode(hidden[-1])
+        future = [first, *self._imagine(first, state, steps=horizon - 1)]
+        return torch.stack(future, dim=1).sigmoid()  # (N, horizon, C, H, W)
+
+    def _imagine(self, logits: Tensor, state: tuple[Tensor, Tensor], steps: int) -> Iterator[Tensor]:
+        """Takes each image as the next input; `logits` is the first, yields those of `steps` more."""
+        hidden, cell = state
+        for _ in range(steps):
+            hidden, cell = lstm_gates(self.gates(self.encoder(logits.sigmoid()), hidden), cell)
+            logits = self._decode(hidden)
+            yield logits
 
     def _run(self, frames: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Runs the LSTM over (T, N, C, H, W); returns h_1..h_T, (T, N, hidden), and the last (h, c)."""
@@ -95,8 +109,8 @@ class RNN(VideoModel):
             outputs.append(hidden)
         return torch.stack(outputs), (hidden, cell)
 
-    def _start(self, batch: int, like: Tensor) -> tuple[Tensor, Tensor]:
-        zeros = like.new_zeros(batch, self.options.hidden)
+    def _start(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        zeros = frames.new_zeros(frames.shape[1], self.options.hidden)
         return zeros, zeros
 
     def _decode(self, hidden: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -39,6 +40,9 @@ class VRNNOptions(ModelOptions):
     classes: int = Field(0, ge=0)
     """Number of class labels joined at the fully connected layers (section 5.1); 0: none."""
     forget_bias: float = 1.0
+    imagined: int = Field(0, ge=0)
+    """Frames at the end of a training sequence that are predicted as in use: latents from the prior, each
+    image the next input. The bound stays one, with the prior for a posterior there. 0 in the paper."""
     kl_warmup: int = Field(0, ge=0)
     """Training steps over which the weight of the KL term rises from 0 to 1. With `posterior_std` (neither
     is in the paper) it keeps the latents alive: a decoder that meets noise first learns to ignore them."""
@@ -60,6 +64,11 @@ class Observed(NamedTuple):
     hidden: Tensor  # (T, N, hidden), h_{t-1}
     posterior: Gaussian  # of (T, N, latent)
     latent: Tensor  # (T, N, latent), F_z(z_t)
+
+    def after(self, first: int) -> Observed:
+        """The same without the `first` steps."""
+        posterior = Gaussian(self.posterior.mean[first:], self.posterior.std[first:])
+        return Observed(self.hidden[first:], posterior, self.latent[first:])
 
 
 class VRNN(VideoModel):
@@ -125,13 +134,17 @@ class VRNN(VideoModel):
         self.check_frames(frames, at_least=context + 1)
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
         classes = self._classes(labels, frames)
-        past, _ = self._observe(frames, self._start(frames), classes, generator=generator)
+        given = max(context, len(frames) - self.options.imagined)
+        past, state = self._observe(frames[:given], self._start(frames), classes, generator=generator)
         # The first frames are given: neither their likelihood nor their latents are part of the bound.
-        hidden = past.hidden[context:]
-        posterior = Gaussian(past.posterior.mean[context:], past.posterior.std[context:])
-        prior: Gaussian = self.prior(_join(hidden, classes))
-        kl = posterior.kl_from(prior).sum(-1).mean()
-        bce = bernoulli_nll(self._decode(hidden, past.latent[context:], classes), frames[context:])
+        past = past.after(context)
+        seen = self._decode(past.hidden, past.latent, classes)
+        future = self._imagine(state, len(frames) - given, classes, generator=generator)
+        logits = torch.cat([seen, *(image[None] for image in future)])
+        bce = bernoulli_nll(logits, frames[context:])
+        prior: Gaussian = self.prior(_join(past.hidden, classes))
+        # Imagined steps take the prior for their posterior, so their divergence is zero.
+        kl = past.posterior.kl_from(prior).sum() / logits.shape[:2].numel()
         weight = self.kl_weight if self.training else 1.0
         return {"loss": bce + weight * kl, "bce": bce.detach(), "kl": kl.detach()}
 
@@ -154,15 +167,26 @@ class VRNN(VideoModel):
         frames = context.transpose(0, 1)
         classes = self._classes(labels, frames)
         _, state = self._observe(frames, self._start(frames), classes, sample=sample, generator=generator)
-        future: list[Tensor] = []
-        while True:
+        future = self._imagine(state, horizon, classes, sample=sample, generator=generator)
+        return torch.stack(list(future), dim=1).sigmoid()  # (N, horizon, C, H, W)
+
+    def _imagine(
+        self,
+        state: State,
+        steps: int,
+        classes: Tensor,
+        *,
+        sample: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[Tensor]:
+        """Goes on without frames, each image the next input; yields their logits, (N, C, H, W)."""
+        for to_come in reversed(range(steps)):
             prior: Gaussian = self.prior(_join(state.hidden, classes))
             latent = self.f_z(prior.sample(generator) if sample else prior.mean)
-            future.append(self._decode(state.hidden, latent, classes).sigmoid())
-            if len(future) == horizon:
-                return torch.stack(future, dim=1)  # (N, horizon, C, H, W)
-            from_frame, weight = self.gates.split(self.encoder(future[-1]))
-            state = self._remember(from_frame, weight, state, latent)
+            logits = self._decode(state.hidden, latent, classes)
+            yield logits
+            if to_come:
+                state = self._remember(self.encoder(logits.sigmoid()), state, latent)
 
     def _observe(
         self,
@@ -178,26 +202,30 @@ class VRNN(VideoModel):
         Returns what every step saw, and the state after the last one.
         """
         features = self.encoder(frames)  # (T, N, features)
-        gates, gates_weight = self.gates.split(features)  # (T, N, 4 hidden)
+        from_frames, weight = self.gates.split(features)  # (T, N, 4 hidden)
         guesses, guess_weight = self.posterior_in.split(_join(features, classes))  # (T, N, latent)
         hidden, means, stds, latents = [], [], [], []
-        for from_frame, guess in zip(gates.unbind(), guesses.unbind(), strict=True):
+        for from_frame, guess in zip(from_frames.unbind(), guesses.unbind(), strict=True):
             posterior: Gaussian = self.posterior(guess + F.linear(state.hidden, guess_weight))
             latent = self.f_z(posterior.sample(generator) if sample else posterior.mean)
             hidden.append(state.hidden)
             means.append(posterior.mean)
             stds.append(posterior.std)
             latents.append(latent)
-            state = self._remember(from_frame, gates_weight, state, latent)
+            gates = F.linear(self._recalled(state, latent), weight)
+            state = State(*lstm_gates(gates, state.cell, extra=from_frame), latent)
         posteriors = Gaussian(torch.stack(means), torch.stack(stds))
         return Observed(torch.stack(hidden), posteriors, torch.stack(latents)), state
 
-    def _remember(self, from_frame: Tensor, weight: Tensor, state: State, latent: Tensor) -> State:
-        """The LSTM: `from_frame` is the share of Encoder(x_t) in the gates, (N, 4 hidden)."""
+    def _remember(self, features: Tensor, state: State, latent: Tensor) -> State:
+        """One step of the LSTM; `features` is Encoder(x_t), (N, features)."""
+        gates = self.gates(features, self._recalled(state, latent))
+        return State(*lstm_gates(gates, state.cell), latent)
+
+    def _recalled(self, state: State, latent: Tensor) -> Tensor:
+        """What the LSTM sees besides the frame: [h_{t-1}, F_z(z_{t-1})], or F_z(z_t) as in Chung et al."""
         seen = state.latent if self.options.recurrence == "paper" else latent
-        gates = F.linear(torch.cat([state.hidden, seen], dim=-1), weight)
-        hidden, cell = lstm_gates(gates, state.cell, extra=from_frame)
-        return State(hidden, cell, latent)
+        return torch.cat([state.hidden, seen], dim=-1)
 
     def _decode(self, hidden: Tensor, latent: Tensor, classes: Tensor) -> Tensor:
         """h_{t-1} and F_z(z_t), (..., N, ·) -> logits of x_t, (..., N, C, H, W)."""

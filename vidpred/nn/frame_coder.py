@@ -56,7 +56,8 @@ class FrameDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(..., features) -> logits (..., C, H, W)."""
-        x = features.reshape(-1, *self.grid).contiguous(memory_format=torch.channels_last)
+        x = features.flatten(0, -2).unflatten(-1, self.grid)
+        x = x.contiguous(memory_format=torch.channels_last)  # the faster layout for these on a CPU
         for layer in self.layers[:-1]:
             x = F.relu(layer(x))
         logits: Tensor = self.layers[-1](x)

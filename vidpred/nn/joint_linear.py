@@ -25,6 +25,10 @@ class JointLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out))
         nn.init.xavier_uniform_(self.weight)
 
+    def forward(self, early: Tensor, late: Tensor) -> Tensor:
+        """(..., early) and (..., late) -> (..., out), for a single step."""
+        return F.linear(torch.cat([early, late], dim=-1), self.weight, self.bias)
+
     def split(self, early: Tensor) -> tuple[Tensor, Tensor]:
         """(..., early) -> the early part with the bias, (..., out), and W_late, (out, late).
 
