@@ -138,9 +138,9 @@ class VRNN(VideoModel):
         past, state = self._observe(frames[:given], self._start(frames), classes, generator=generator)
         # The first frames are given: neither their likelihood nor their latents are part of the bound.
         past = past.after(context)
-        seen = self._decode(past.hidden, past.latent, classes)
+        seen = [self._decode(past.hidden, past.latent, classes)] if given > context else []
         future = self._imagine(state, len(frames) - given, classes, generator=generator)
-        logits = torch.cat([seen, *(image[None] for image in future)])
+        logits = torch.cat([*seen, *(image[None] for image in future)])
         bce = bernoulli_nll(logits, frames[context:])
         prior: Gaussian = self.prior(_join(past.hidden, classes))
         # Imagined steps take the prior for their posterior, so their divergence is zero.
