@@ -152,7 +152,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_term(
     def broken(self: VRNN, *args: object, **kwargs: object) -> dict[str, torch.Tensor]:
         terms = loss(self, *args, **kwargs)  # type: ignore[arg-type]
         broken.calls += 1  # type: ignore[attr-defined]
-        return terms | {"kl": terms["kl"] * math.inf} if broken.calls == 4 else terms  # type: ignore[attr-defined]
+        return terms | {"kl": torch.tensor(math.inf)} if broken.calls == 4 else terms  # type: ignore[attr-defined]
 
     broken.calls = 0  # type: ignore[attr-defined]
     monkeypatch.setattr(VRNN, "loss", broken)
