@@ -9,6 +9,8 @@ import typer
 
 from vidpred.cli.bench import bench_app
 from vidpred.cli.convert import convert
+from vidpred.cli.demo import demo
+from vidpred.cli.evaluate import evaluate
 from vidpred.cli.gen_data import gen_data_app
 from vidpred.cli.info import info
 from vidpred.cli.rollout import rollout
@@ -43,8 +45,10 @@ app.add_typer(gen_data_app, name="gen-data")
 app.command()(convert)
 app.command()(train)
 app.command()(rollout)
+app.command()(evaluate)
 app.add_typer(bench_app, name="bench")
 app.command()(info)
+app.command()(demo)
 
 
 def main(arguments: list[str] | None = None) -> None:
