@@ -92,7 +92,8 @@ class Sequences:
         if context + horizon > length:
             wanted = f"a context of {context}" + (f" and a horizon of {horizon}" if horizon else "")
             raise DataError(
-                f"{wanted} take {context + horizon} frames, but the sequences of {self.source} have {length}"
+                f"{wanted} frames {'do' if horizon else 'does'} not fit into the sequences of {self.source}, "
+                f"which have {length}"
             )
 
     def check_numbers(self, first: int, count: int) -> None:

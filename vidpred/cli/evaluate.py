@@ -60,7 +60,7 @@ def evaluate(
     from rich.console import Console
 
     from vidpred import evaluation
-    from vidpred.benchmarking.machine import find_device
+    from vidpred.device import choose_device
     from vidpred.runs import load_run
     from vidpred.sequences import mean_training_frame, open_sequences, wants_labels
 
@@ -80,7 +80,7 @@ def evaluate(
         with_labels=any(wants_labels(opened.model) for opened in runs),
     )
     count = count or len(sequences)
-    chosen = find_device(device)
+    chosen = choose_device(device)
     rows = evaluation.evaluate(
         evaluation.with_baselines(
             [
@@ -155,7 +155,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
     import vidpred
     from vidpred import ops
-    from vidpred.benchmarking.machine import cpu_name, gpu
+    from vidpred.benchmarking.hardware import cpu_name, gpu
 
     return {
         "device": str(device),
