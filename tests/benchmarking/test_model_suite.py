@@ -13,6 +13,37 @@ PEAKS = Peaks(gb_per_s=20.0, gflop_per_s=100.0)
 CPU = torch.device("cpu")
 
 
+class Product(torch.nn.Module):
+    """A model of known work: (32, 10, 16) @ (16, 8) in a rollout."""
+
+    channels, size = 1, (4, 4)
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(16, 8))
+
+    def predict(self, context, horizon):
+        return context.flatten(2) @ self.weight
+
+    def loss(self, frames, context):
+        return {"loss": self.predict(frames, 1).sum()}
+
+
+@pytest.fixture
+def product(monkeypatch):
+    """Puts one matrix product in the place of every model."""
+    monkeypatch.setattr(models, "create_model", lambda *_, **__: Product())
+
+
+@pytest.fixture
+def one_thread():
+    """Threads that wait for each other are slow where other tests run beside."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def timed(monkeypatch):
     """Replaces the timer: every variant is called once and takes a second. Returns the backends asked for."""
@@ -40,7 +71,8 @@ def test_every_registered_model_is_measured_at_both_presets_for_cpus():
     assert {case.preset for case in models.cases(quick=True)} == {"tiny"}
 
 
-def test_a_step_counts_the_frames_of_the_batch_and_a_rollout_those_it_predicts(timed):
+@pytest.mark.usefixtures("one_thread", "timed")
+def test_a_step_counts_the_frames_of_the_batch_and_a_rollout_those_it_predicts():
     rows = _rows(models.Case("vrnn", "tiny"))
     assert [(row.stage, row.variant) for row in rows] == [
         ("training step", "native"),
@@ -55,32 +87,21 @@ def test_a_step_counts_the_frames_of_the_batch_and_a_rollout_those_it_predicts(t
     assert rows[2].frames_per_s == 32 * 10
 
 
+@pytest.mark.usefixtures("product")
 def test_each_variant_runs_on_its_backend(timed):
     _rows(models.Case("rnn", "tiny"))
     assert timed == ["native", "reference"] * 2
 
 
-def test_operations_are_those_of_the_matrix_products(monkeypatch, timed):
-    class Product(torch.nn.Module):
-        channels, size = 1, (4, 4)
-
-        def __init__(self):
-            super().__init__()
-            self.weight = torch.nn.Parameter(torch.ones(16, 8))
-
-        def predict(self, context, horizon):
-            return context.flatten(2) @ self.weight  # (32, 10, 16) @ (16, 8)
-
-        def loss(self, frames, context):
-            return {"loss": self.predict(frames, 1).sum()}
-
-    monkeypatch.setattr(models, "create_model", lambda *_, **__: Product())
+@pytest.mark.usefixtures("product", "timed")
+def test_operations_are_those_of_the_matrix_products():
     rollout = _rows(models.Case("rnn", "tiny"))[-1]
     assert rollout.gflop_per_s == pytest.approx(2 * 32 * 10 * 16 * 8 / 1e9)
     assert rollout.fraction_of_roofline == pytest.approx(rollout.gflop_per_s / PEAKS.gflop_per_s)
 
 
-def test_without_the_extension_only_plain_torch_is_timed(timed, monkeypatch):
+@pytest.mark.usefixtures("product", "timed")
+def test_without_the_extension_only_plain_torch_is_timed(monkeypatch):
     monkeypatch.setattr(models, "why_no_kernels", lambda _: "not built")
     results = _rows(models.Case("rnn", "tiny"))
     assert [result.variant for result in results] == ["native", "eager"] * 2
