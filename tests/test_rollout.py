@@ -12,7 +12,7 @@ from vidpred.sequences import Clips, Sequences
 
 
 class RandomWalk(VideoModel):
-    """Predicts the last frame plus t / 100, and a shift of its own for each sample and sequence."""
+    """Predicts half the context's mean plus t / 100, and a shift for each sample and sequence."""
 
     stochastic = True
 
@@ -22,7 +22,9 @@ class RandomWalk(VideoModel):
 
     def predict(self, context, horizon, *, sample=True, labels=None, generator=None):
         self.batches.append(len(context))
-        future = context[:, -1:] / 2 + torch.arange(1, horizon + 1).view(1, -1, 1, 1, 1) / 100
+        future = (
+            context.mean(dim=1, keepdim=True) / 2 + torch.arange(1, horizon + 1).view(1, -1, 1, 1, 1) / 100
+        )
         shift = torch.rand(len(context), 1, 1, 1, 1, generator=generator) / 4 if sample else 0
         return future + shift + (0 if labels is None else labels.view(-1, 1, 1, 1, 1) / 10)
 
@@ -61,7 +63,7 @@ def test_batches_have_noise_of_their_own(context):
 def test_deterministic_takes_the_mean_once(context):
     futures = rollout(RandomWalk(), context, 3, samples=5, deterministic=True)
     assert futures.shape == (1, 3, 3, 1, 4, 4)
-    torch.testing.assert_close(futures[0, :, 2], context[:, -1] / 2 + 0.03)
+    torch.testing.assert_close(futures[0, :, 2], context.mean(dim=1) / 2 + 0.03)
 
 
 def test_a_model_without_chance_predicts_once(context):
@@ -71,7 +73,7 @@ def test_a_model_without_chance_predicts_once(context):
 def test_labels_reach_the_model(context):
     futures = rollout(RandomWalk(), context, 1, deterministic=True, labels=torch.tensor([[0], [1], [3]]))
     torch.testing.assert_close(
-        futures[0, :, 0, 0, 0, 0] - context[:, -1, 0, 0, 0] / 2, torch.tensor([0.01, 0.11, 0.31])
+        futures[0, :, 0, 0, 0, 0] - context[:, :, 0, 0, 0].mean(dim=1) / 2, torch.tensor([0.01, 0.11, 0.31])
     )
 
 
@@ -95,7 +97,7 @@ def test_sequences_are_rolled_out_in_batches(clips):
     assert model.batches == [4, 2]
     np.testing.assert_array_equal(result.context, frames[1:, :4])
     np.testing.assert_array_equal(result.truth, frames[1:, 4:])  # two frames are known, nine predicted
-    expected = frames[1:, None, 3] / 2 + 255 * np.arange(1, 10).reshape(9, 1, 1, 1) / 100
+    expected = frames[1:, None, :4].mean(axis=2) / 2 + 255 * np.arange(1, 10).reshape(9, 1, 1, 1) / 100
     np.testing.assert_allclose(result.predicted[0], np.clip(expected, 0, 255), atol=0.5001)
 
 
