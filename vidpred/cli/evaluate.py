@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    run: Annotated[list[Path], typer.Argument(help="Folders of training runs.")],
+    run: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of training runs.")],
     data: Annotated[
         Path | None,
         typer.Option(
