@@ -7,17 +7,19 @@ import torch
 from vidpred.errors import ConfigError
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto`` is the first GPU, or the CPU where there is none; else ``cpu``, ``cuda`` or ``cuda:1``.
+def find_device(name: str) -> torch.device:
+    """The device called `name`; ``auto`` is the first GPU, or the CPU where there is none.
 
     Raises:
-        ConfigError: an unknown name, or a GPU that is not there.
+        ConfigError: there is no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()):
-        raise ConfigError(f"unknown device '{name}', expected auto, cpu, cuda or cuda:1")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"there is no device '{name}': torch sees {torch.cuda.device_count()} GPUs")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        if device.type not in ("cpu", "cuda"):
+            raise RuntimeError(f"{device.type} is not supported")
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA fails an assertion
+        raise ConfigError(f"there is no device '{name}' here: expected auto, cpu, cuda or cuda:N") from error
+    return device

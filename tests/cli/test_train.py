@@ -52,7 +52,7 @@ def test_it_goes_on_where_a_run_stopped(tmp_path: Path, capsys: pytest.CaptureFi
         (["vrnn", "--set=train.steps=-1"], 2, "train.steps: input should be greater than 0, got -1"),
         (["vrnn", "--data=none.h5"], 1, "none.h5"),
         (["vrnn", "--config=none.toml"], 2, "cannot read the configuration none.toml: No such file"),
-        (["vrnn", "--device=tpu", "--preset=tiny"], 2, "unknown device 'tpu'"),
+        (["vrnn", "--device=tpu", "--preset=tiny"], 2, "there is no device 'tpu' here"),
         (["--resume=nowhere"], 1, "there is no training run at nowhere"),
         (["vrnn", "--resume=nowhere"], 2, "--resume takes the run's own settings: leave out 'model'"),
         ([], 2, "say which model to train"),

@@ -11,24 +11,6 @@ from typing import Any
 
 import torch
 
-from vidpred.errors import ConfigError
-
-
-def find_device(name: str) -> torch.device:
-    """The device called `name`; ``auto`` is the first GPU, or the CPU where there is none.
-
-    Raises:
-        ConfigError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA fails an assertion
-        raise ConfigError(f"there is no device '{name}' here: expected auto, cpu, cuda or cuda:N") from error
-    return device
-
 
 def cpu_name() -> str:
     """The processor's name as the system gives it."""

@@ -85,12 +85,13 @@ def _start(device: str, threads: int) -> tuple[torch.device, Peaks, Report]:
 
     import torch
 
-    from vidpred.benchmarking import hardware, machine
+    from vidpred.benchmarking import machine
     from vidpred.benchmarking.rows import Report
+    from vidpred.device import find_device
 
     if threads:
         torch.set_num_threads(threads)
-    chosen = hardware.find_device(device)
+    chosen = find_device(device)
     peaks = machine.measure_peaks(chosen)
     facts = machine.facts(chosen, peaks, allocator)
     print(f"{facts['cpu']}, {facts['threads']} threads, {facts['instruction_set']}, torch {facts['torch']}")

@@ -60,7 +60,7 @@ def evaluate(
     from rich.console import Console
 
     from vidpred import evaluation
-    from vidpred.device import choose_device
+    from vidpred.device import find_device
     from vidpred.runs import load_run
     from vidpred.sequences import mean_training_frame, open_sequences, wants_labels
 
@@ -80,7 +80,7 @@ def evaluate(
         with_labels=any(wants_labels(opened.model) for opened in runs),
     )
     count = count or len(sequences)
-    chosen = choose_device(device)
+    chosen = find_device(device)
     rows = evaluation.evaluate(
         evaluation.with_baselines(
             [

@@ -9,5 +9,7 @@ import typer
 
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of everything random.")]
 Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes to use; 0 picks one per core.")]
-Device = Annotated[str, typer.Option("--device", help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")]
+Device = Annotated[
+    str, typer.Option("--device", help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write every number to this JSON file.")]

@@ -48,14 +48,14 @@ def rollout(
 
     keep_freed_memory()
 
-    from vidpred.device import choose_device
+    from vidpred.device import find_device
     from vidpred.rollout import check_format, roll_out_sequences, write_rollout
     from vidpred.runs import load_run
     from vidpred.sequences import open_sequences, wants_labels
 
     check_format(out)
     opened = load_run(run)
-    model = opened.model.to(choose_device(device))
+    model = opened.model.to(find_device(device))
     context = context or opened.config.eval.context
     sequences = open_sequences(
         opened.config.data, data, split, length=context + horizon, with_labels=wants_labels(model)

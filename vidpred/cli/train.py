@@ -38,10 +38,10 @@ def train(
     from vidpred import runs, training
     from vidpred.allocator import keep_freed_memory
     from vidpred.config import Layer
-    from vidpred.device import choose_device
+    from vidpred.device import find_device
 
     keep_freed_memory()
-    choose_device(device)
+    find_device(device)
     if resume is not None:
         _refuse_with_resume(model=model, data=data, config=config, run=run, seed=seed, workers=workers)
         training.change_limits(resume, assignments or [])

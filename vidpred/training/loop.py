@@ -18,7 +18,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 from vidpred import runs
 from vidpred.config import Config, TrainConfig
 from vidpred.data import FrameDataset, MovingDataset
-from vidpred.device import choose_device
+from vidpred.device import find_device
 from vidpred.errors import TrainingError
 from vidpred.models.base import VideoModel
 from vidpred.models.registry import build
@@ -81,7 +81,7 @@ def train(path: Path, *, resume: bool = False, device: str = "auto", quiet: bool
 
     Args:
         resume: go on from ``checkpoints/last``.
-        device: see `choose_device`; with several processes each takes the GPU its launcher gives it.
+        device: see `find_device`; with several processes each takes the GPU its launcher gives it.
         quiet: no progress display.
 
     Raises:
@@ -98,7 +98,7 @@ class _Training:
         self.path = path
         self.config: Config = runs.read_config(path).config
         self.settings: TrainConfig = self.config.train
-        chosen = choose_device(device)
+        chosen = find_device(device)
         if chosen.index is not None:
             torch.cuda.set_device(chosen)
         self.accelerator = Accelerator(
