@@ -14,7 +14,6 @@ from vidpred.errors import ExitCode
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    minutes: Annotated[float, typer.Option(min=0.1, help="Longest time to train.")] = 4.0,
 ) -> None:
     """Show the main job on real digits: data, training, rollout, pictures and a table.
 
@@ -22,7 +21,7 @@ def demo(
     """
     from vidpred.cli.main import run
 
-    for product, arguments in _commands(out, minutes):
+    for product, arguments in _commands(out):
         line = shlex.join(["vidpred", *arguments])
         if product is not None and product.exists():
             typer.echo(f"# {product} is there already: {line}")
@@ -34,7 +33,7 @@ def demo(
     typer.echo(f"\nThe pictures: {out / 'rollout.gif'}, {out / 'rollout.png'}, {out / 'curves.png'}")
 
 
-def _commands(out: Path, minutes: float) -> Iterator[tuple[Path | None, list[str]]]:
+def _commands(out: Path) -> Iterator[tuple[Path | None, list[str]]]:
     """The commands with the file that shows that each is done; a run knows itself how far it is."""
     data, trained = out / "data.h5", out / "vrnn"
     digits = ["--size", "32", "--digit-size", "16", "--train", "10000", "--val", "500", "--test", "500"]
@@ -42,8 +41,7 @@ def _commands(out: Path, minutes: float) -> Iterator[tuple[Path | None, list[str
     if (trained / "checkpoints" / "last").exists():
         yield None, ["train", "--resume", str(trained)]
     else:
-        limits = ["--set", f"train.minutes={minutes}"]
-        yield None, ["train", "vrnn", "--preset", "tiny", "--data", str(data), "--run", str(trained), *limits]
+        yield None, ["train", "vrnn", "--preset", "tiny", "--data", str(data), "--run", str(trained)]
     rollout = ["rollout", str(trained), "--data", str(data)]
     for picture in (out / "rollout.gif", out / "rollout.png"):
         yield picture, [*rollout, "--horizon", "20", "--samples", "2", "--out", str(picture)]

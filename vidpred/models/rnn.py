@@ -27,6 +27,8 @@ class RNNOptions(ModelOptions):
     imagined: int = Field(0, ge=0)
     """Frames at the end of a training sequence that are predicted as in use: each image the next input.
     0, as in the paper, trains on true frames alone."""
+    imagined_after: int = Field(0, ge=0)
+    """Training steps on true frames alone before any are imagined; from the start, they teach no motion."""
 
 
 class RNN(VideoModel):
@@ -55,6 +57,12 @@ class RNN(VideoModel):
         forget = slice(options.hidden, 2 * options.hidden)
         nn.init.constant_(self.gates.bias[forget], options.forget_bias)
 
+        self.imagined = options.imagined
+
+    def begin_step(self, step: int) -> None:
+        """Sets how many frames are imagined."""
+        self.imagined = self.options.imagined if step >= self.options.imagined_after else 0
+
     def loss(
         self,
         frames: Tensor,
@@ -66,7 +74,8 @@ class RNN(VideoModel):
         """Mean over the predicted frames of the cross-entropy, in nats a frame."""
         self.check_frames(frames, at_least=context + 1)
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
-        given = min(len(frames) - 1, max(context, len(frames) - self.options.imagined))
+        imagined = self.imagined if self.training else self.options.imagined
+        given = min(len(frames) - 1, max(context, len(frames) - imagined))
         hidden, state = self._run(frames[:given], self._start(frames))
         logits = self._decode(hidden[context - 1 :])
         future = self._imagine(logits[-1], state, steps=len(frames) - 1 - given)

@@ -43,6 +43,8 @@ class VRNNOptions(ModelOptions):
     imagined: int = Field(0, ge=0)
     """Frames at the end of a training sequence that are predicted as in use: latents from the prior, each
     image the next input. The bound stays one, with the prior for a posterior there. 0 in the paper."""
+    imagined_after: int = Field(0, ge=0)
+    """Training steps on true frames alone before any are imagined; from the start, they teach no motion."""
     kl_warmup: int = Field(0, ge=0)
     """Training steps over which the weight of the KL term rises from 0 to 1. With `posterior_std` (neither
     is in the paper) it keeps the latents alive: a decoder that meets noise first learns to ignore them."""
@@ -112,11 +114,13 @@ class VRNN(VideoModel):
             nn.init.constant_(posterior.spread.bias, math.log(math.expm1(options.posterior_std)))
         self.latent = latent
         self.kl_weight = 1.0
+        self.imagined = options.imagined
 
     def begin_step(self, step: int) -> None:
-        """Sets the weight of the KL term."""
+        """Sets the weight of the KL term and how many frames are imagined."""
         warmup = self.options.kl_warmup
         self.kl_weight = min(1.0, step / warmup) if warmup else 1.0
+        self.imagined = self.options.imagined if step >= self.options.imagined_after else 0
 
     def loss(
         self,
@@ -134,7 +138,8 @@ class VRNN(VideoModel):
         self.check_frames(frames, at_least=context + 1)
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
         classes = self._classes(labels, frames)
-        given = max(context, len(frames) - self.options.imagined)
+        imagined = self.imagined if self.training else self.options.imagined
+        given = max(context, len(frames) - imagined)
         past, state = self._observe(frames[:given], self._start(frames), classes, generator=generator)
         # The first frames are given: neither their likelihood nor their latents are part of the bound.
         past = past.after(context)
