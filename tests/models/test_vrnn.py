@@ -229,3 +229,18 @@ def test_frames_of_another_size_are_refused() -> None:
         model.loss(binary_frames(1, 3, 2, 8, 8), context=3)
     with pytest.raises(ConfigError, match="multiple of 4 on both sides, got 10x8"):
         create_model("vrnn", preset="tiny", size=(10, 8), **TINY)
+
+
+def test_frames_are_imagined_only_after_some_steps_of_training() -> None:
+    model, never = tiny(imagined=3, imagined_after=5), tiny(imagined=0)
+    always, frames = tiny(imagined=3), binary_frames(1, 5, 2, 8, 8)
+
+    def loss(model: VRNN) -> float:
+        return model.loss(frames, generator=torch.Generator().manual_seed(0))["loss"].item()
+
+    model.begin_step(4)
+    assert loss(model) == loss(never)
+    model.begin_step(5)
+    assert loss(model) == loss(always)
+    model.begin_step(4)
+    assert loss(model.eval()) == loss(always.eval())

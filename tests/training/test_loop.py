@@ -31,7 +31,7 @@ def assert_same_weights(a: Path, b: Path) -> None:
 
 
 def test_steps_are_those_of_a_plain_loop(make_run: MakeRun) -> None:
-    path = make_run("run", "train.steps=8", "optim.clip=0.5", "optim.schedule=cosine")
+    path = make_run("run", "train.steps=8", "optim.clip=0.5", "optim.schedule=cosine", "optim.floor=0")
     training.train(path, device="cpu", quiet=True)
 
     settings = runs.read_config(path).config
