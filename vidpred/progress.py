@@ -1,22 +1,25 @@
-"""One look for every progress bar: what, how far, how fast, how much longer."""
+"""One look for every progress bar: what, how far, how much longer, and a note."""
 
 from __future__ import annotations
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 
 def progress_bar(*, quiet: bool = False) -> Progress:
     """A rich progress display on stderr with an estimate of the time left; nothing when `quiet`.
 
-    On something that is not a terminal (a log file, CI) only the final state is printed.
+    Every task has the field ``note``, which gives way where the terminal is narrow. On something that is
+    not a terminal (a log file, CI) only the final state is printed.
     """
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=10, table_column=Column(min_width=10)),
+        MofNCompleteColumn(table_column=Column(no_wrap=True, min_width=9, justify="right")),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True, min_width=5)),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
         console=Console(stderr=True),
+        expand=True,
         disable=quiet,
     )
