@@ -8,6 +8,10 @@ from types import TracebackType
 from vidpred.progress import progress_bar
 
 
+HIDDEN = ("loss", "grad_norm")
+"""Left to metrics.jsonl: a terminal has room for the terms of the loss and the speed."""
+
+
 class Display:
     """A progress bar that counts steps, or seconds where only a time limit is set.
 
@@ -33,7 +37,8 @@ class Display:
 
     def update(self, done: float, epoch: int, values: Mapping[str, float]) -> None:
         """Moves the bar to `done` and shows the latest values beside it."""
-        self._bar.update(self._task, completed=done, description=f"epoch {epoch}", note=describe(values))
+        shown = {name: value for name, value in values.items() if name not in HIDDEN}
+        self._bar.update(self._task, completed=done, description=f"epoch {epoch}", note=describe(shown))
 
     def say(self, sentence: str) -> None:
         """Prints a line that stays, above the bar."""
