@@ -4,9 +4,11 @@ PYTHON ?= python3
 
 # An interpreter that has torch is used as it is, offline (a prepared GPU machine); else a .venv is made.
 ifeq ($(shell $(PYTHON) -c "import torch" 2>/dev/null && echo torch),torch)
+BIN   :=
 PY    := $(PYTHON)
 STAMP := build/.setup
 else
+BIN   := .venv/bin/
 PY    := .venv/bin/python
 STAMP := .venv/.setup
 endif
@@ -45,14 +47,16 @@ slow: $(STAMP)  ## Run the tests that take minutes.
 	$(PY) -m pytest --quiet -m slow
 
 cpp: $(STAMP)  ## Build the torch-free kernels and run the C++ tests, plain and under sanitizers.
-	cmake -S . -B build/cpp -G Ninja -DPython_EXECUTABLE=$(abspath $(PY))
+	$(BIN)cmake -S . -B build/cpp -DPython_EXECUTABLE=$(abspath $(PY))
+	$(BIN)cmake --build build/cpp --parallel 2
+	$(BIN)ctest --test-dir build/cpp --output-on-failure
 
 lint: $(STAMP)  ## Check style, types and the direction of imports.
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(dir $(PY))lint-imports
-	$(PY) -m clang_format --dry-run --Werror $(wildcard csrc/*/*.h csrc/*/*.cpp csrc/*/*/*)
+	$(BIN)lint-imports
+	$(BIN)clang-format --dry-run --Werror $(filter %.h %.cpp %.cu,$(SOURCES))
 
 bench: $(STAMP)  ## Measure the kernels against eager and compiled torch.
 	$(PY) -m vidpred bench kernels
