@@ -28,7 +28,7 @@ struct Inputs {
          const OptionalTensor& w_i, const OptionalTensor& w_f, const OptionalTensor& w_o)
       : shape(shape_of(cell, w_i)),
         gates(contiguous_like(gates, cell, 4 * cell.numel())),
-        cell(torch::stable::contiguous(cell)),
+        cell(contiguous_like(cell, cell, cell.numel())),
         extra(contiguous_like(extra, cell, 4 * cell.numel())),
         bias(contiguous_like(bias, cell, 4 * shape.channels)),
         w_i(contiguous_like(w_i, cell, shape.peephole_weights())),
@@ -76,10 +76,12 @@ Tensor add_up(const Tensor& sums, int64_t parameters, const std::vector<int64_t>
 // Returns the gradients to gates (and extra), cell, bias (4*C,), and the peephole's weights (3, *shape of
 // one); where there is no bias or peephole, their gradients have shape (0,).
 template <class Device>
-std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
-    const OptionalTensor& grad_hidden, const OptionalTensor& grad_new_cell, const Tensor& gates,
-    const Tensor& cell, const Tensor& new_cell, const OptionalTensor& extra, const OptionalTensor& bias,
-    const OptionalTensor& w_i, const OptionalTensor& w_f, const OptionalTensor& w_o) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> backward(const OptionalTensor& grad_hidden,
+                                                    const OptionalTensor& grad_new_cell, const Tensor& gates,
+                                                    const Tensor& cell, const Tensor& new_cell,
+                                                    const OptionalTensor& extra, const OptionalTensor& bias,
+                                                    const OptionalTensor& w_i, const OptionalTensor& w_f,
+                                                    const OptionalTensor& w_o) {
   const Inputs in(gates, cell, extra, bias, w_i, w_f, w_o);
   const OptionalTensor given_hidden = contiguous_like(grad_hidden, cell, cell.numel());
   const OptionalTensor given_new_cell = contiguous_like(grad_new_cell, cell, cell.numel());
@@ -102,11 +104,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
     if (w_i) {
       peephole_sums = empty({sums.groups, 3, sums.peephole_columns}, accumulate_dtype(dtype));
     }
-    Device::backward(cell, in.shape, in.pointers<T>(),
-                     LstmGatesOutputGradients<T>{data<T>(known_new_cell), data<T>(given_hidden),
-                                                 data<T>(given_new_cell)},
-                     LstmGatesInputGradients<T>{mutable_data<T>(grad_gates), mutable_data<T>(grad_cell),
-                                                mutable_data<A>(gate_sums), mutable_data<A>(peephole_sums)});
+    Device::backward(
+        cell, in.shape, in.pointers<T>(),
+        LstmGatesOutputGradients<T>{data<T>(known_new_cell), data<T>(given_hidden), data<T>(given_new_cell)},
+        LstmGatesInputGradients<T>{mutable_data<T>(grad_gates), mutable_data<T>(grad_cell),
+                                   mutable_data<A>(gate_sums), mutable_data<A>(peephole_sums)});
   });
 
   Tensor grad_bias = empty({0}, dtype), grad_peephole = empty({0}, dtype);
@@ -154,9 +156,8 @@ struct OnCuda {
   template <class T>
   static void forward(const Tensor& device_of, const LstmGatesShape& shape, const LstmGatesInputs<T>& inputs,
                       const LstmGatesOutputs<T>& outputs) {
-    launch_on_cuda(device_of, [&](void* stream) {
-      return lstm_gates_forward_cuda(shape, inputs, outputs, stream);
-    });
+    launch_on_cuda(device_of,
+                   [&](void* stream) { return lstm_gates_forward_cuda(shape, inputs, outputs, stream); });
   }
 
   template <class T>

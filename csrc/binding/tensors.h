@@ -6,6 +6,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <cstdint>
 #include <optional>
 
 #include "common/half.h"
@@ -38,14 +39,16 @@ inline ScalarType accumulate_dtype(ScalarType dtype) {
   return dtype == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
-// `tensor` in contiguous memory, after checking that it has so many elements, and the dtype and device of
-// `model`.
+// `tensor` in contiguous memory, on CUDA aligned to 16 bytes, after checking that it has so many elements,
+// and the dtype and device of `model`.
 inline Tensor contiguous_like(const Tensor& tensor, const Tensor& model, int64_t elements) {
   STD_TORCH_CHECK(tensor.numel() == elements, "expected ", elements, " elements, got ", tensor.numel());
   STD_TORCH_CHECK(tensor.scalar_type() == model.scalar_type() && tensor.is_cuda() == model.is_cuda() &&
                       tensor.get_device_index() == model.get_device_index(),
                   "expected all tensors to have one dtype and one device");
-  return torch::stable::contiguous(tensor);
+  const Tensor dense = torch::stable::contiguous(tensor);
+  const bool aligned = reinterpret_cast<uintptr_t>(dense.const_data_ptr()) % 16 == 0;
+  return tensor.is_cuda() && !aligned ? torch::stable::clone(dense) : dense;
 }
 
 // The same for what may be absent.

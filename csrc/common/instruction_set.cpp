@@ -4,7 +4,6 @@
 #include <cstring>
 #include <initializer_list>
 
-
 namespace vidpred {
 
 InstructionSet best_instruction_set() {

@@ -12,8 +12,8 @@
 #define VP_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(__VA_ARGS__)
 
-#define VP_DYNAMIC_SHARED(T, name)                               \
-  extern __shared__ __align__(16) unsigned char vp_shared_[];    \
+#define VP_DYNAMIC_SHARED(T, name)                            \
+  extern __shared__ __align__(16) unsigned char vp_shared_[]; \
   T* const name = reinterpret_cast<T*>(vp_shared_)
 
 #else
@@ -21,7 +21,7 @@
 #include "emulator/cuda_emulator.h"
 
 #define VP_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-  ::vidpred::emulator::launch(grid, block, shared_bytes, [=] { kernel(__VA_ARGS__); })
+  ::vidpred::emulator::launch_kernel(kernel, grid, block, shared_bytes, stream __VA_OPT__(, ) __VA_ARGS__)
 
 #define VP_DYNAMIC_SHARED(T, name) \
   T* const name = static_cast<T*>(::vidpred::emulator::dynamic_shared_memory())

@@ -37,7 +37,7 @@ namespace {
 #pragma GCC pop_options
 
 // The version of a function of VP_LOOPS for an InstructionSet.
-#define VP_VERSION(set, ...)                                       \
+#define VP_VERSION(set, ...)                                        \
   ((set) == ::vidpred::InstructionSet::avx512 ? avx512::__VA_ARGS__ \
    : (set) == ::vidpred::InstructionSet::avx2 ? avx2::__VA_ARGS__   \
                                               : baseline::__VA_ARGS__)

@@ -21,14 +21,16 @@ struct LstmGatesShape {
 
   VP_HOST_DEVICE int64_t row_size() const { return channels * inner; }
   VP_HOST_DEVICE int64_t peephole_weights() const { return peephole_per_cell ? row_size() : channels; }
-  VP_HOST_DEVICE int64_t peephole_span() const { return peephole_per_cell ? 1 : inner; }  // neighbours that share a weight
+  VP_HOST_DEVICE int64_t peephole_span() const {
+    return peephole_per_cell ? 1 : inner;
+  }  // neighbours that share a weight
 };
 
 template <class T>
 struct LstmGatesInputs {
-  const T* gates;     // (rows, 4, channels, inner)
-  const T* extra;     // like gates, or null
-  const T* bias;      // (4, channels), or null
+  const T* gates;       // (rows, 4, channels, inner)
+  const T* extra;       // like gates, or null
+  const T* bias;        // (4, channels), or null
   const T* peephole_i;  // (peephole_weights); all three or none are null
   const T* peephole_f;
   const T* peephole_o;
@@ -53,8 +55,8 @@ struct LstmGatesOutputGradients {
 // depend on the shape alone, so that the result does not depend on threads or timing.
 template <class T>
 struct LstmGatesInputGradients {
-  T* gates;  // (rows, 4, channels, inner): also the gradient to `extra`
-  T* cell;   // (rows, channels, inner)
+  T* gates;                        // (rows, 4, channels, inner): also the gradient to `extra`
+  T* cell;                         // (rows, channels, inner)
   accumulate_t<T>* gate_sums;      // (groups, 4, columns of gate_sums), or null; see LstmGatesSums
   accumulate_t<T>* peephole_sums;  // (groups, 3, columns of peephole_sums) for w_i, w_f, w_o, or null
 };
@@ -75,9 +77,9 @@ void lstm_gates_forward_cpu(InstructionSet set, const LstmGatesShape& shape, con
                             const LstmGatesOutputs<T>& outputs, int64_t begin, int64_t end);
 
 template <class T>
-void lstm_gates_backward_cpu(InstructionSet set, const LstmGatesShape& shape, const LstmGatesInputs<T>& inputs,
-                             const LstmGatesOutputGradients<T>& given, const LstmGatesInputGradients<T>& wanted,
-                             int64_t begin, int64_t end);
+void lstm_gates_backward_cpu(InstructionSet set, const LstmGatesShape& shape,
+                             const LstmGatesInputs<T>& inputs, const LstmGatesOutputGradients<T>& given,
+                             const LstmGatesInputGradients<T>& wanted, int64_t begin, int64_t end);
 
 // On CUDA: launched on `stream`, a cudaStream_t of the current device. They return null, or CUDA's words
 // for what went wrong with the launch.

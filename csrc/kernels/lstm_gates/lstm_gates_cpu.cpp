@@ -71,9 +71,9 @@ void lstm_gates_forward_cpu(InstructionSet set, const LstmGatesShape& shape, con
 }
 
 template <class T>
-void lstm_gates_backward_cpu(InstructionSet set, const LstmGatesShape& shape, const LstmGatesInputs<T>& inputs,
-                             const LstmGatesOutputGradients<T>& given, const LstmGatesInputGradients<T>& wanted,
-                             int64_t begin, int64_t end) {
+void lstm_gates_backward_cpu(InstructionSet set, const LstmGatesShape& shape,
+                             const LstmGatesInputs<T>& inputs, const LstmGatesOutputGradients<T>& given,
+                             const LstmGatesInputGradients<T>& wanted, int64_t begin, int64_t end) {
   const auto task_function =
       inputs.peephole_i ? VP_VERSION(set, backward<T, true>) : VP_VERSION(set, backward<T, false>);
   const LstmGatesTasks tasks(shape);
@@ -82,11 +82,11 @@ void lstm_gates_backward_cpu(InstructionSet set, const LstmGatesShape& shape, co
   }
 }
 
-#define VP_INSTANTIATE(T)                                                                                   \
-  template void lstm_gates_forward_cpu(InstructionSet, const LstmGatesShape&, const LstmGatesInputs<T>&,    \
-                                       const LstmGatesOutputs<T>&, int64_t, int64_t);                       \
-  template void lstm_gates_backward_cpu(InstructionSet, const LstmGatesShape&, const LstmGatesInputs<T>&,   \
-                                        const LstmGatesOutputGradients<T>&,                                 \
+#define VP_INSTANTIATE(T)                                                                                 \
+  template void lstm_gates_forward_cpu(InstructionSet, const LstmGatesShape&, const LstmGatesInputs<T>&,  \
+                                       const LstmGatesOutputs<T>&, int64_t, int64_t);                     \
+  template void lstm_gates_backward_cpu(InstructionSet, const LstmGatesShape&, const LstmGatesInputs<T>&, \
+                                        const LstmGatesOutputGradients<T>&,                               \
                                         const LstmGatesInputGradients<T>&, int64_t, int64_t);
 VP_INSTANTIATE(float)
 VP_INSTANTIATE(double)

@@ -240,8 +240,7 @@ template <class T, int width, bool has_sums>
 void launch_backward(const LstmGatesShape& shape, const LstmGatesInputs<T>& inputs,
                      const LstmGatesOutputGradients<T>& given, const LstmGatesInputGradients<T>& wanted,
                      void* stream) {
-  const Geometry geometry =
-      has_sums ? geometry_with_sums(shape, width) : geometry_without_sums(shape, width);
+  const Geometry geometry = has_sums ? geometry_with_sums(shape, width) : geometry_without_sums(shape, width);
   const auto kernel = inputs.peephole_i ? backward_kernel<T, width, true, has_sums>
                                         : backward_kernel<T, width, false, has_sums>;
   VP_LAUNCH(kernel, geometry.grid, geometry.block, 0, stream, shape, inputs, given, wanted);
@@ -275,20 +274,20 @@ const char* lstm_gates_backward_cuda(const LstmGatesShape& shape, const LstmGate
   const bool wide = width_for<T>(shape) > 1;
   if (wanted.gate_sums || wanted.peephole_sums) {
     (wide ? launch_backward<T, widest<T>, true> : launch_backward<T, 1, true>)(shape, inputs, given, wanted,
-                                                                                stream);
+                                                                               stream);
   } else {
     (wide ? launch_backward<T, widest<T>, false> : launch_backward<T, 1, false>)(shape, inputs, given, wanted,
-                                                                                  stream);
+                                                                                 stream);
   }
   return launch_error();
 }
 
-#define VP_INSTANTIATE(T)                                                                              \
-  template LstmGatesSums lstm_gates_cuda_sums<T>(const LstmGatesShape&);                               \
-  template const char* lstm_gates_forward_cuda(const LstmGatesShape&, const LstmGatesInputs<T>&,       \
-                                               const LstmGatesOutputs<T>&, void*);                     \
-  template const char* lstm_gates_backward_cuda(const LstmGatesShape&, const LstmGatesInputs<T>&,      \
-                                                const LstmGatesOutputGradients<T>&,                    \
+#define VP_INSTANTIATE(T)                                                                         \
+  template LstmGatesSums lstm_gates_cuda_sums<T>(const LstmGatesShape&);                          \
+  template const char* lstm_gates_forward_cuda(const LstmGatesShape&, const LstmGatesInputs<T>&,  \
+                                               const LstmGatesOutputs<T>&, void*);                \
+  template const char* lstm_gates_backward_cuda(const LstmGatesShape&, const LstmGatesInputs<T>&, \
+                                                const LstmGatesOutputGradients<T>&,               \
                                                 const LstmGatesInputGradients<T>&, void*);
 VP_INSTANTIATE(float)
 VP_INSTANTIATE(double)

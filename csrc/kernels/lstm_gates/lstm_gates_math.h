@@ -43,8 +43,8 @@ VP_HOST_DEVICE CellState<T> lstm_gates_forward(Gates<T> gates, Peephole<T> w, T 
 }
 
 template <bool has_peephole, class T>
-VP_HOST_DEVICE CellGradient<T> lstm_gates_backward(
-    Gates<T> gates, Peephole<T> w, T cell, T new_cell, T grad_hidden, T grad_new_cell) {
+VP_HOST_DEVICE CellGradient<T> lstm_gates_backward(Gates<T> gates, Peephole<T> w, T cell, T new_cell,
+                                                   T grad_hidden, T grad_new_cell) {
   if constexpr (has_peephole) {
     gates.i += w.i * cell;
     gates.f += w.f * cell;

@@ -1,0 +1,211 @@
+#include "emulator/grid.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "emulator/fiber.h"
+
+namespace vidpred::emulator {
+namespace {
+
+constexpr int shared_memory_pattern = 0xCD;
+
+enum class State { ready, at_block_barrier, at_warp_barrier, done };
+
+struct Thread {
+  Fiber fiber;
+  uint3 index;
+  unsigned number;  // within the block, x fastest
+  State state;
+  bool second_exchange;  // exchanges alternate between two sets of slots, so that none is overwritten early
+
+  unsigned warp() const { return number / warp_size; }
+  unsigned lane() const { return number % warp_size; }
+};
+
+std::atomic<Order> chosen_order{Order::forward};
+thread_local const char* refusal = nullptr;
+
+// One block at a time, on one operating-system thread.
+class Block {
+ public:
+  Block(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel)
+      : kernel_(kernel),
+        place_{{}, {}, block, grid},
+        threads_(size_t(block.x) * block.y * block.z),
+        order_(threads_.size()),
+        shared_(shared_bytes / sizeof(std::max_align_t) + 1) {
+    for (unsigned n = 0; n < threads_.size(); ++n) {
+      threads_[n].number = n;
+      threads_[n].index = {n % block.x, n / block.x % block.y, n / (block.x * block.y)};
+    }
+    const unsigned warps = (threads_.size() + warp_size - 1) / warp_size;
+    slots_[0].resize(warps * warp_size);
+    slots_[1].resize(warps * warp_size);
+    std::iota(order_.begin(), order_.end(), 0u);
+    if (chosen_order == Order::reverse) {
+      std::reverse(order_.begin(), order_.end());
+    }
+  }
+
+  void run(uint3 index) {
+    running = this;
+    place_.block = index;
+    std::memset(shared_.data(), shared_memory_pattern, shared_.size() * sizeof(shared_[0]));
+    if (chosen_order == Order::shuffled) {
+      std::shuffle(order_.begin(), order_.end(), random_);
+    }
+    for (Thread& thread : threads_) {
+      thread.state = State::ready;
+      thread.second_exchange = false;
+      thread.fiber.start(&Block::run_thread, this);
+    }
+    while (run_ready_threads()) {
+      open_barriers();
+    }
+    running = nullptr;
+  }
+
+  void wait(State barrier) {
+    Thread& thread = *current_;
+    thread.state = barrier;
+    thread.fiber.suspend();
+  }
+
+  uint64_t exchange(uint64_t value, unsigned source) {
+    Thread& thread = *current_;
+    std::vector<uint64_t>& slots = slots_[thread.second_exchange];
+    thread.second_exchange = !thread.second_exchange;
+    slots[thread.number] = value;
+    wait(State::at_warp_barrier);
+    return slots[thread.warp() * warp_size + source % warp_size];
+  }
+
+  const Place& place() const { return place_; }
+  void* shared() { return shared_.data(); }
+  unsigned lane() const { return current_->lane(); }
+
+  static inline thread_local Block* running = nullptr;
+
+ private:
+  static void run_thread(void* block) {
+    static_cast<Block*>(block)->kernel_();
+    static_cast<Block*>(block)->wait(State::done);
+  }
+
+  // Whether any thread is left.
+  bool run_ready_threads() {
+    for (unsigned n : order_) {
+      if (threads_[n].state == State::ready) {
+        current_ = &threads_[n];
+        place_.thread = current_->index;
+        current_->fiber.resume();
+      }
+    }
+    return std::any_of(threads_.begin(), threads_.end(),
+                       [](const Thread& thread) { return thread.state != State::done; });
+  }
+
+  // Lets those go on whose barrier all have reached that are not done.
+  void open_barriers() {
+    const bool block_opens = all_wait(0, threads_.size(), State::at_block_barrier);
+    bool any_opens = block_opens;
+    for (size_t first = 0; first < threads_.size(); first += warp_size) {
+      const size_t end = std::min(first + warp_size, threads_.size());
+      const bool warp_opens = all_wait(first, end, State::at_warp_barrier);
+      any_opens |= warp_opens;
+      for (size_t n = first; n < end; ++n) {
+        if (threads_[n].state != State::done && (block_opens || warp_opens)) {
+          threads_[n].state = State::ready;
+        }
+      }
+    }
+    if (!any_opens) {
+      std::fprintf(stderr,
+                   "emulator: in block (%u, %u, %u) some threads wait at a barrier that others never reach\n",
+                   place_.block.x, place_.block.y, place_.block.z);
+      std::abort();
+    }
+  }
+
+  // Whether all of the threads [first, end) that are not done wait at `barrier`, and at least one does.
+  bool all_wait(size_t first, size_t end, State barrier) const {
+    bool any = false;
+    for (size_t n = first; n < end; ++n) {
+      if (threads_[n].state != barrier && threads_[n].state != State::done) {
+        return false;
+      }
+      any |= threads_[n].state == barrier;
+    }
+    return any;
+  }
+
+  const std::function<void()>& kernel_;
+  Place place_;
+  std::vector<Thread> threads_;
+  std::vector<unsigned> order_;
+  std::vector<std::max_align_t> shared_;
+  std::vector<uint64_t> slots_[2];
+  std::mt19937 random_{0};
+  Thread* current_ = nullptr;
+};
+
+const char* why_refused(dim3 grid, dim3 block, size_t shared_bytes) {
+  const uint64_t threads = uint64_t(block.x) * block.y * block.z;
+  if (threads == 0 || threads > 1024 || block.z > 64) {
+    return "a block must have 1 to 1024 threads, at most 64 of them along z";
+  }
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535) {
+    return "a grid must have at least one block, and at most 2^31-1, 65535 and 65535 of them along x, y and "
+           "z";
+  }
+  return shared_bytes > 227 << 10 ? "a block can have at most 227 KiB of shared memory" : nullptr;
+}
+
+}  // namespace
+
+void set_order(Order order) { chosen_order = order; }
+
+const Place& here() { return Block::running->place(); }
+void* dynamic_shared_memory() { return Block::running->shared(); }
+void wait_for_block() { Block::running->wait(State::at_block_barrier); }
+void wait_for_warp() { Block::running->wait(State::at_warp_barrier); }
+uint64_t exchange(uint64_t value, unsigned source) { return Block::running->exchange(value, source); }
+unsigned lane() { return Block::running->lane(); }
+
+void launch(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel) {
+  refusal = why_refused(grid, block, shared_bytes);
+  if (refusal) {
+    return;
+  }
+  const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
+  std::atomic<uint64_t> next{0};
+  const auto work = [&] {
+    Block emulated(grid, block, shared_bytes, kernel);
+    for (uint64_t n; (n = next++) < blocks;) {
+      emulated.run({unsigned(n % grid.x), unsigned(n / grid.x % grid.y), unsigned(n / grid.x / grid.y)});
+    }
+  };
+  std::vector<std::thread> helpers;
+  const uint64_t workers = std::min<uint64_t>(blocks, std::max(1u, std::thread::hardware_concurrency()));
+  for (uint64_t n = 1; n < workers; ++n) {
+    helpers.emplace_back(work);
+  }
+  work();
+  for (std::thread& helper : helpers) {
+    helper.join();
+  }
+}
+
+const char* last_error() { return std::exchange(refusal, nullptr); }
+
+}  // namespace vidpred::emulator

@@ -1,0 +1,46 @@
+// Runs a grid of blocks of CUDA threads on the CPU.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+struct uint3 {
+  unsigned x, y, z;
+};
+
+namespace vidpred::emulator {
+
+constexpr unsigned warp_size = 32;
+
+// The order in which the threads of a block run between two barriers. A correct kernel does not care.
+enum class Order { forward, reverse, shuffled };
+void set_order(Order order);
+
+// Where the CUDA thread that is running stands.
+struct Place {
+  uint3 thread, block;
+  dim3 block_size, grid_size;
+};
+const Place& here();
+
+// Runs kernel() for every thread of the grid and waits for all. Of the grid's `shared_bytes` of dynamic
+// shared memory each block has its own, filled with a pattern beforehand. What a GPU would refuse to launch
+// is not run: last_error() then gives the reason once. A barrier that not all threads reach aborts.
+void launch(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
+const char* last_error();
+
+void* dynamic_shared_memory();
+void wait_for_block();
+void wait_for_warp();
+
+// Gives `value` to the other lanes of the warp and returns that of lane `source`. The whole warp calls it.
+uint64_t exchange(uint64_t value, unsigned source);
+unsigned lane();
+
+}  // namespace vidpred::emulator
