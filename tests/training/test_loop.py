@@ -94,8 +94,7 @@ def test_a_training_killed_with_sigkill_and_resumed_is_the_one_never_killed(make
     killed = make_run("killed", "train.steps=400", "train.epochs=1000")
     resume = "import sys; from vidpred.cli import main; main(sys.argv[1:])"
     start = (
-        "import sys; from pathlib import Path; from vidpred import training;"
-        "training.train(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; from vidpred import training;training.train(Path(sys.argv[1]))"
     )
     process = subprocess.Popen([sys.executable, "-c", start, str(killed)], stderr=subprocess.DEVNULL)
     while not runs.read_metrics(killed) or runs.read_metrics(killed)[-1]["step"] < 20:
@@ -139,6 +138,15 @@ def test_a_batch_in_pieces_gives_the_same_step(make_run: MakeRun) -> None:
         training.train(path, device="cpu", quiet=True)
     for name, value in weights(whole).items():
         torch.testing.assert_close(weights(pieces)[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_one_process_can_train_in_several_precisions(make_run: MakeRun) -> None:
+    for precision in ("no", "bf16", "no"):
+        path = make_run(
+            f"run-{precision}-{time.monotonic_ns()}", "train.steps=2", f"train.precision={precision}"
+        )
+        assert training.train(path, device="cpu", quiet=True).step == 2
+        assert all(value.dtype == torch.float32 for value in weights(path).values())
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_term(

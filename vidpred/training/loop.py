@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Sampler
 
@@ -101,6 +102,7 @@ class _Training:
         chosen = find_device(device)
         if chosen.index is not None:
             torch.cuda.set_device(chosen)
+        AcceleratorState._reset_state()  # else a second training in one process must have the same precision
         self.accelerator = Accelerator(
             cpu=chosen.type == "cpu",
             mixed_precision=self.settings.precision,
