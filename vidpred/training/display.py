@@ -7,7 +7,6 @@ from types import TracebackType
 
 from vidpred.progress import progress_bar
 
-
 HIDDEN = ("loss", "grad_norm")
 """Left to metrics.jsonl: a terminal has room for the terms of the loss and the speed."""
 
