@@ -18,7 +18,7 @@ _SURFACE = {
 }
 _SUBPACKAGES = ("data", "metrics", "models", "nn", "ops")
 
-__all__ = ["__version__", "create_model", "load_run", "open_dataset", *_SUBPACKAGES]  # noqa: F822
+__all__ = ["__version__", "create_model", "load_run", "open_dataset", *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
