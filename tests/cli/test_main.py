@@ -7,6 +7,7 @@ import pytest
 
 from vidpred.cli.main import app
 from vidpred.cli.main import run as vidpred
+from vidpred.errors import CheckpointError
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
@@ -32,10 +33,10 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Usage: vidpred" in "".join(capsys.readouterr())
 
 
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("VIDPRED_DEBUG", raising=False)
-    with pytest.raises(Exception, match="there is no training run"):
+def test_debug_shows_the_traceback_of_its_own_call_only() -> None:
+    with pytest.raises(CheckpointError, match="there is no training run"):
         vidpred(["--debug", "train", "--resume", "nowhere"])
+    assert vidpred(["train", "--resume", "nowhere"]) == 1
 
 
 def test_an_interruption_has_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def test_clips_and_data_files_can_be_continued_without_ground_truth(make_run, tm
             1,
             "32x32, but those of colour.npy are 3 channels, 32x32",
         ),
-        (["--device=tpu"], 2, "unknown device 'tpu'"),
+        (["--device=tpu"], 2, "there is no device 'tpu' here"),
         (["--out=file/x.gif"], 1, "cannot write file/x.gif"),
     ],
 )

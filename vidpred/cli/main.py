@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import SimpleNamespace
 
 import typer
 
@@ -29,13 +30,15 @@ app = typer.Typer(
 )
 
 
+_shown = SimpleNamespace(traceback=False)
+
+
 @app.callback(invoke_without_command=True)
 def _global_options(
     context: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
 ) -> None:
-    if debug:
-        os.environ["VIDPRED_DEBUG"] = "1"
+    _shown.traceback = debug
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(ExitCode.USAGE)
@@ -58,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code. `arguments` defaults to the process's own."""
+    _shown.traceback = False
     command = typer.main.get_command(app)
     try:
         code = command.main(args=arguments, prog_name="vidpred", standalone_mode=False)
@@ -69,7 +73,7 @@ def run(arguments: list[str] | None = None) -> int:
         path = context.command_path if context else "vidpred"
         return _say(f"{message} (see '{path} --help')", ExitCode.USAGE)
     except VidpredError as error:
-        if os.environ.get("VIDPRED_DEBUG"):
+        if _shown.traceback:
             raise
         return _say(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
