@@ -219,13 +219,15 @@ def test_saturated_gates_and_not_a_number(backend):
         assert ops.lstm_gates(gates, torch.ones(1, 1))[0].isnan().all()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # of torch's own making
+@pytest.mark.parametrize("compiler", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("peephole", [None, "per channel"])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
-def test_compiled_without_a_graph_break(backend, layout, peephole):
+def test_compiled_without_a_graph_break(backend, layout, peephole, compiler):
     inputs = random_inputs((2, 3, 4, 4), torch.float32, True, True, peephole)
     inputs["gates"] = inputs["gates"].detach().to(memory_format=layout).requires_grad_()
     torch._dynamo.reset()
-    compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(call, fullgraph=True, backend=compiler)
     assert_exact(inputs, TOLERANCES[torch.float32], compiled)
 
 

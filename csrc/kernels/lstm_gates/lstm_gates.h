@@ -21,9 +21,8 @@ struct LstmGatesShape {
 
   VP_HOST_DEVICE int64_t row_size() const { return channels * inner; }
   VP_HOST_DEVICE int64_t peephole_weights() const { return peephole_per_cell ? row_size() : channels; }
-  VP_HOST_DEVICE int64_t peephole_span() const {
-    return peephole_per_cell ? 1 : inner;
-  }  // neighbours that share a weight
+  // How many neighbouring cells share a weight.
+  VP_HOST_DEVICE int64_t peephole_span() const { return peephole_per_cell ? 1 : inner; }
 };
 
 template <class T>
@@ -51,8 +50,9 @@ struct LstmGatesOutputGradients {
 };
 
 // The gradients to bias and peepholes are sums over rows and space. The backward leaves partial sums, one
-// for each group of cells that it goes through in order; what remains is to add up the groups. The groups
-// depend on the shape alone, so that the result does not depend on threads or timing.
+// for each group of rows; what remains is to add up the groups. The groups depend on the shape alone, so
+// that the result does not depend on threads or timing. On the CPU the sums are over gradients as they are
+// stored, rounded to T.
 template <class T>
 struct LstmGatesInputGradients {
   T* gates;                        // (rows, 4, channels, inner): also the gradient to `extra`

@@ -13,17 +13,17 @@ struct LstmGatesTask {
 
 constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How the work is cut into tasks.
+// How the work is cut into tasks: of about as many cells each, whole channels, whole rows if they are short.
 class LstmGatesTasks {
  public:
   explicit LstmGatesTasks(const LstmGatesShape& shape)
       : shape_(shape),
         channels_per_task_(std::clamp<int64_t>(cells_per_task / std::max<int64_t>(shape.inner, 1), 1,
                                                std::max<int64_t>(shape.channels, 1))),
-        rows_per_task_(std::max<int64_t>(
-            cells_per_task / std::max<int64_t>(channels_per_task_ * shape.inner, 1),
-            // Sums of as many columns as a row has cells cost as much memory as rows do: make them rare.
-            shape.peephole_per_cell ? 16 : 1)) {}
+        rows_per_task_(
+            std::max<int64_t>(cells_per_task / std::max<int64_t>(channels_per_task_ * shape.inner, 1),
+                              // A group's sums are as large as a row then: many rows share them.
+                              shape.peephole_per_cell ? 16 : 1)) {}
 
   int64_t groups() const { return divide_up(shape_.rows, rows_per_task_); }
   int64_t count() const { return groups() * blocks(); }
