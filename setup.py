@@ -3,9 +3,8 @@
 Without torch in the build environment, or without a C++ compiler, the package is built without them and
 runs on plain torch. The CUDA kernels are compiled wherever nvcc is, whatever torch is installed.
 
-Environment: ``CXX`` and ``NVCC`` name the compilers; ``VIDPRED_CUDA=0`` leaves CUDA out;
-``VIDPRED_CUDA_ARCH`` lists the architectures (default ``80;90``), of which the last is also kept as PTX
-for newer GPUs.
+Environment: ``CXX`` and ``NVCC`` name the compilers; ``VIDPRED_CUDA=0`` leaves CUDA out; in
+``VIDPRED_CUDA_ARCH`` are its architectures (default ``80;90``), the last also as PTX for newer GPUs.
 """
 
 import json
@@ -34,9 +33,8 @@ NVCC_FLAGS = ["-std=c++17", "-O3", "-lineinfo", "-Xcompiler=-fPIC,-fvisibility=h
 
 
 def find_nvcc():
-    if os.environ.get("VIDPRED_CUDA") == "0":
-        return None
-    return os.environ.get("NVCC") or shutil.which("nvcc")
+    wanted = os.environ.get("VIDPRED_CUDA") != "0"
+    return (os.environ.get("NVCC") or shutil.which("nvcc")) if wanted else None
 
 
 def what_says(*command):
@@ -55,15 +53,15 @@ def add_cuda(nvcc, extension, build_folder):
         if not target.exists() or target.stat().st_mtime < newest:
             subprocess.run([nvcc, *flags, "-c", str(source), "-o", str(target)], check=True)
         extension.extra_objects.append(str(target))
-    # nvcc may be a wrapper script: it is asked where its libraries lie.
+    # nvcc may be a wrapper script, so it is asked where its libraries lie.
     dry_run = what_says(nvcc, "--dryrun", "-x", "cu", "-c", os.devnull, "-o", os.devnull)
     extension.library_dirs += re.findall(r'"-L([^"]+)"', dry_run)
     extension.libraries += ["cudart_static", "dl", "rt", "pthread"]
-    release = re.search(r"release ([^,]+)", what_says(nvcc, "--version"))[1]
+    version = re.search(r"release ([^,]+)", what_says(nvcc, "--version"))[1]
     extension.define_macros += [
         ("VP_CUDA", "1"),
         ("VP_CUDA_ARCHITECTURES", json.dumps(json.dumps([code for _, code in targets]))),
-        ("VP_NVCC_VERSION", json.dumps(f", nvcc {release}")),
+        ("VP_NVCC_VERSION", json.dumps(f", nvcc {version}")),
     ]
 
 
