@@ -1,6 +1,6 @@
 """Long-term prediction (seed 000, section 5.1) at preset small: 100 frames after 20, by the VRNN and the RNN.
 
-python benchmarks/long_term.py FOLDER RESULT.json PICTURE.png
+python benchmarks/long_term.py FOLDER RESULT.json PICTURE.png FIRST_FRAMES.png
 
 Trains both models on the same sequences for the same number of steps, one core each (runs that are in
 FOLDER already are taken as they are, or continued), and scores both on sequences with test digits.
@@ -20,7 +20,7 @@ CONTEXT, HORIZON, SAMPLES = 20, 100, 5
 SEQUENCES = 300
 
 
-def main(folder: Path, result: Path, picture: Path) -> None:
+def main(folder: Path, result: Path, picture: Path, first_frames: Path) -> None:
     """Trains what is not trained yet, evaluates, draws."""
     folder.mkdir(parents=True, exist_ok=True)
     trainings = [
@@ -37,7 +37,7 @@ def main(folder: Path, result: Path, picture: Path) -> None:
     runs = [str(folder / f"{model}-small") for model in MODELS]
     outputs = ["--json", str(result), "--frames", "10,50,100"]
     subprocess.run(vidpred("evaluate", *runs, "--data", str(data), *lengths, *outputs), check=True)
-    draw(folder, data, picture)
+    draw(folder, data, picture, first_frames)
 
 
 def training(run: Path, model: str) -> list[str]:
@@ -47,8 +47,11 @@ def training(run: Path, model: str) -> list[str]:
     return ["train", model, "--preset", "small", "--set", "train.precision=bf16", "--run", str(run)]
 
 
-def draw(folder: Path, data: Path, picture: Path) -> None:
-    """Two test sequences: the truth, two samples of the VRNN, and the RNN's prediction."""
+def draw(folder: Path, data: Path, picture: Path, first_frames: Path) -> None:
+    """Two test sequences: the truth, two samples of the VRNN, and the RNN's prediction.
+
+    `picture` shows all of the horizon, `first_frames` each of its first 12 frames.
+    """
     from vidpred import load_run
     from vidpred.rollout import roll_out_sequences
     from vidpred.sequences import open_sequences
@@ -63,6 +66,8 @@ def draw(folder: Path, data: Path, picture: Path) -> None:
     predicted = np.concatenate([vrnn.predicted, rnn.predicted])
     names = ["VRNN, sample 1", "VRNN, sample 2", "RNN"]
     write_contact_sheet(picture, vrnn.context, predicted, vrnn.truth, names=names)
+    first = predicted[:, :, :12]
+    write_contact_sheet(first_frames, vrnn.context, first, vrnn.truth[:, :12], every=1, names=names)
 
 
 def vidpred(*arguments: str) -> list[str]:
@@ -76,4 +81,4 @@ def one_core() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main(*(Path(argument) for argument in sys.argv[1:4]))
+    main(*(Path(argument) for argument in sys.argv[1:5]))

@@ -104,7 +104,7 @@ class TrainConfig(Section):
 
 
 class EvalConfig(Section):
-    """What rollout and evaluate do when not told otherwise."""
+    """What rollout and evaluate do when not told otherwise (rollout goes on for 100 frames by itself)."""
 
     context: int = Field(10, ge=1)
     horizon: int = Field(10, ge=1)
