@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from vidpred import ops
 from vidpred.errors import ConfigError
 from vidpred.ops import _extension
 
 needs_native = pytest.mark.skipif(not ops.build_info()["native"], reason="the kernels are not built")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -90,14 +92,80 @@ def test_an_instruction_set_that_cannot_be_had_is_an_error(monkeypatch):
         _extension._check_instruction_set()
 
 
-@needs_native
-def test_the_environment_chooses_the_instruction_set():
-    code = "import json; from vidpred import ops; print(json.dumps(ops.build_info()))"
-    environment = os.environ | {"VIDPRED_CPU": "baseline"}
+def run_in(folder, code, **variables):
+    """Runs code in a process of its own that imports vidpred from `folder`, with no settings but these."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VIDPRED_")}
+    environment |= {"PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parent}"} | variables
     command = [sys.executable, "-c", code]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True)
-    info = json.loads(done.stdout)
-    assert info["native"]
-    assert info["cpu_capability"] == "baseline"
-    assert info["compiler"].startswith("C++ ")
+    return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("name", "of_torch"), [("baseline", ""), ("avx2", "AVX2 AVX512"), ("avx512", "AVX512")]
+)
+def test_every_instruction_set_is_as_exact_as_the_others(name, of_torch):
+    if of_torch and torch.backends.cpu.get_cpu_capability() not in of_torch.split():
+        pytest.skip(f"this CPU does not have {name}")
+    code = """
+from lstm_gates_cases import OPTIONS, TOLERANCES, assert_exact, random_inputs
+from vidpred import ops
+for dtype, tolerance in TOLERANCES.items():
+    for options in OPTIONS:
+        for shape in ((3, 5, 7, 9), (2, 3, 40, 40), (1, 37)):
+            assert_exact(random_inputs(shape, dtype, *options), tolerance)
+info = ops.build_info()
+print(ops.backend(), ops.cpu_capability(), info["cpu_capability"], info["compiler"].split()[0])
+"""
+    done = run_in(ROOT, code, VIDPRED_CPU=name)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["native", name, name, "C++"]
+
+
+REPORT = """
+from vidpred import ops
+import torch
+hidden, new_cell = ops.lstm_gates(torch.zeros(1, 4), torch.ones(1, 1))
+print(ops.backend(), ops.build_info()["native"], new_cell.item(), ops.__file__)
+"""
+
+
+@needs_native
+@pytest.mark.parametrize("asked", ["native", "reference"])
+def test_the_environment_chooses_the_backend_of_a_process(asked):
+    done = run_in(ROOT, REPORT, VIDPRED_BACKEND=asked)
+    assert done.stdout.split()[:3] == [asked, "True", "0.5"]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("asked", ["nonsense", ""])
+def test_a_process_that_asks_for_nonsense_is_told_in_a_sentence(asked):
+    code = "from vidpred.cli.main import run; raise SystemExit(run(['bench', 'kernels']))"
+    done = run_in(ROOT, code, VIDPRED_BACKEND=asked)
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    for part in ("VIDPRED_BACKEND", f"'{asked}'", "native", "reference"):
+        assert part in sentence
+
+
+def test_a_package_without_kernels_works_after_one_line(tmp_path):
+    shutil.copytree(
+        ROOT / "vidpred", tmp_path / "vidpred", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    done = run_in(tmp_path, REPORT)
+    assert done.stdout.split() == ["reference", "False", "0.5", str(tmp_path / "vidpred/ops/__init__.py")]
+    (line,) = done.stderr.splitlines()
+    assert "vidpred runs on plain torch: the kernels are not built" in line
+    asked = run_in(tmp_path, REPORT, VIDPRED_BACKEND="native")
+    assert asked.returncode == 1
+    assert "ConfigError: VIDPRED_BACKEND=native cannot be had" in asked.stderr.splitlines()[-1]
+
+
+def test_build_info_has_what_it_promises():
+    info = ops.build_info()
+    assert set(info) == {"native", "reason", "cuda_architectures", "cpu_capability", "compiler"}
+    assert info["native"] == (info["reason"] is None)
+    assert info["cpu_capability"] == ops.cpu_capability()
+    assert info["cpu_capability"] in (("baseline", "avx2", "avx512") if info["native"] else ("none",))
+    assert all(name.startswith(("sm_", "compute_")) for name in info["cuda_architectures"])
+    json.dumps(info)  # `vidpred info --json` writes it
