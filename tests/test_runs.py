@@ -1,6 +1,8 @@
 """What is read back from a run's folder, and what is said when it is damaged."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,19 @@ def test_new_runs_are_numbered(tmp_path: Path) -> None:
     (tmp_path / "vrnn-clips-1").mkdir()
     assert runs.new_run_path("vrnn", data, tmp_path) == tmp_path / "vrnn-clips-2"
     assert runs.new_run_path("rnn", runs.DataConfig(), tmp_path) == tmp_path / "rnn-mmnist-1"
+
+
+def test_a_checkpoint_that_finds_the_disk_full_leaves_the_old_one(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = weights_file(run).read_bytes()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    model = build(runs.read_config(run).config)
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"cannot write .*last: no space left on device"):
+        runs.save_checkpoint(run, "last", model, {})
+    assert weights_file(run).read_bytes() == before
+    assert os.listdir(run / "checkpoints") == ["last"]

@@ -24,6 +24,8 @@ def replacing(final: str | os.PathLike[str]) -> Iterator[Path]:
     final = Path(final)
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
+        if final.parent.exists() and not final.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{final.parent} is not a folder")
         final.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(final.parent, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))

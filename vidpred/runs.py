@@ -11,6 +11,7 @@ A checkpoint is written beside and renamed, so a kill at any moment leaves the o
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from vidpred import config
@@ -172,8 +173,11 @@ def save_checkpoint(path: Path, kind: str, model: VideoModel, training: Mapping[
     with replacing(path / "checkpoints" / kind) as temporary:
         temporary.mkdir()
         weights = {name: value.contiguous() for name, value in model.state_dict().items()}
-        save_file(weights, temporary / "model.safetensors", metadata={"format": FORMAT})
-        torch.save(dict(training), temporary / "training.pt")
+        # Through memory: the libraries' own writers do not report a full disk as an OSError.
+        (temporary / "model.safetensors").write_bytes(save(weights, metadata={"format": FORMAT}))
+        buffer = io.BytesIO()
+        torch.save(dict(training), buffer)
+        (temporary / "training.pt").write_bytes(buffer.getbuffer())
         shutil.copyfile(path / "config.toml", temporary / "config.toml")
 
 

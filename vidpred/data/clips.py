@@ -60,7 +60,7 @@ def read_arrays(path: Path) -> Mapping[str, NDArray]:
             with np.load(file, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is not a readable .npy or .npz file of numbers: {error}") from error
+        raise DataError(f"{path} is not a readable .npy or .npz file of numbers") from error
 
 
 def channels_before_rows(array: NDArray, path: Path) -> NDArray:
