@@ -71,3 +71,17 @@ def test_a_kill_leaves_no_file_under_the_final_name(tmp_path: Path) -> None:
         process.stdout.readline()
         process.kill()
     assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_never_gives_way_to_a_file(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis").touch()
+
+    def write() -> None:
+        with replacing(tmp_path / "folder") as temporary:
+            temporary.write_text("result")
+
+    with pytest.raises(OutputError, match=r"cannot write .*folder: is a directory"):
+        write()
+    assert os.listdir(tmp_path) == ["folder"]
+    assert os.listdir(tmp_path / "folder") == ["thesis"]

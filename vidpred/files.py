@@ -54,6 +54,8 @@ def _swap(temporary: Path, final: Path) -> None:
     if not final.is_dir():
         os.replace(temporary, final)
         return
+    if not temporary.is_dir():  # a folder of the user's never gives way to a file
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     # A directory cannot be replaced in one step: the old one stands aside until the new one is in place.
     old = _old(final)
     shutil.rmtree(old, ignore_errors=True)
