@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vidpred.errors import OutputError
-from vidpred.files import recover, replacing
+from vidpred.files import recover, replacing, require_writable
 
 
 def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -85,3 +85,14 @@ def test_a_folder_never_gives_way_to_a_file(tmp_path: Path) -> None:
         write()
     assert os.listdir(tmp_path) == ["folder"]
     assert os.listdir(tmp_path / "folder") == ["thesis"]
+
+
+def test_what_cannot_be_written_is_known_beforehand(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    require_writable(tmp_path / "new" / "folder" / "x")
+    require_writable(tmp_path / "file")
+    with pytest.raises(OutputError, match=r"cannot write .*file/x: .*file is not a folder"):
+        require_writable(tmp_path / "file" / "x")
+    with pytest.raises(OutputError, match="is a directory"):
+        require_writable(tmp_path)
+    assert os.listdir(tmp_path) == ["file"]

@@ -37,6 +37,17 @@ def replacing(final: str | os.PathLike[str]) -> Iterator[Path]:
         _remove(temporary)
 
 
+def require_writable(final: Path) -> None:
+    """Raises `OutputError` where `final` clearly cannot be written; to be asked before long work."""
+    folder = next(parent for parent in final.parents if parent.exists())
+    if final.is_dir():
+        raise cannot_write(final, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    if not folder.is_dir():
+        raise cannot_write(final, NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder"))
+    if not os.access(folder, os.W_OK):
+        raise cannot_write(final, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+
+
 def cannot_write(final: Path, error: OSError) -> OutputError:
     """The one sentence for an output that the operating system refused."""
     reason = error.strerror or str(error)

@@ -61,9 +61,13 @@ def evaluate(
 
     from vidpred import evaluation
     from vidpred.device import find_device
+    from vidpred.files import require_writable
     from vidpred.runs import load_run
     from vidpred.sequences import mean_training_frame, open_sequences, wants_labels
 
+    for output in (json, csv, curve):
+        if output:
+            require_writable(output)
     runs = [load_run(path) for path in run]
     if data is None:
         _require_one_source(runs)

@@ -49,11 +49,13 @@ def rollout(
     keep_freed_memory()
 
     from vidpred.device import find_device
+    from vidpred.files import require_writable
     from vidpred.rollout import check_format, roll_out_sequences, write_rollout
     from vidpred.runs import load_run
     from vidpred.sequences import open_sequences, wants_labels
 
     check_format(out)
+    require_writable(out)
     opened = load_run(run)
     model = opened.model.to(find_device(device))
     context = context or opened.config.eval.context
