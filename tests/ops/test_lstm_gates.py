@@ -34,11 +34,31 @@ def test_states_and_gradients_are_those_of_the_formulas(backend, dtype, layout, 
 
 @pytest.mark.parametrize("peephole", [None, "per channel", "per pixel"])
 @pytest.mark.parametrize(
-    "shape", [(9000, 2), (3, 9001), (40, 3, 40, 40), (2, 9, 33, 31), (1, 2, 9001), (300, 2, 1, 7)], ids=str
+    "shape",
+    [
+        (9000, 2),
+        (3, 9001),
+        (40, 3, 40, 40),
+        (2, 9, 33, 31),
+        (1, 2, 9001),
+        (300, 2, 1, 7),
+        (3, 64, 4, 4),
+        (2, 99, 3),
+    ],
+    ids=str,
 )
 def test_many_cells_are_as_exact_as_few(backend, shape, peephole):
     """The work is cut by rows, by channels, and into tiles, and the last piece is smaller."""
     assert_exact(random_inputs(shape, torch.float32, True, True, peephole), TOLERANCES[torch.float32])
+
+
+@needs_native
+@pytest.mark.parametrize("dtype", HALF_TYPES, ids=str)
+def test_half_types_are_computed_in_float32_and_rounded_once_to_nearest(device, dtype):
+    inputs = random_inputs((40, 75), dtype, True, True, "per channel", device)
+    half_a_step = torch.finfo(dtype).eps / 2
+    for state, truth in zip(call(inputs), formulas(**in_float64(inputs)), strict=True):
+        torch.testing.assert_close(state.double().cpu(), truth, rtol=1.01 * half_a_step, atol=1e-6)
 
 
 @needs_native
