@@ -33,7 +33,8 @@ def lstm_gates(
         o = σ(o + w_o ∘ new_cell)                     output gate
         hidden = o ∘ tanh(new_cell)
 
-    Differentiable once in every tensor, in reverse mode (`backward`, not `torch.func.jvp`). The kernels compute half types in float32 and round at the end.
+    Differentiable once in every tensor, in reverse mode (`backward`, not `torch.func.jvp`). The kernels
+    compute half types in float32 and round at the end.
     Under autocast all tensors but float64 ones are cast to its dtype, as for `torch.nn.LSTMCell`.
 
     Args:
