@@ -14,7 +14,7 @@ BUILD = ROOT / "build" / "cpp"
 
 @pytest.fixture(scope="session")
 def kernels():
-    """The module of csrc/tests/numpy_module.cpp."""
+    """The module of csrc/tests/numpy."""
     cmake = shutil.which("cmake", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin")
     if cmake is None or shutil.which("c++") is None:
         pytest.skip("no cmake or no C++ compiler")

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "common/divide_up.h"
 #include "kernels/lstm_gates/lstm_gates.h"
 #include "kernels/lstm_gates/lstm_gates_math.h"
 
@@ -10,8 +11,6 @@ namespace {
 struct LstmGatesTask {
   int64_t group, first_row, end_row, first_channel, end_channel;
 };
-
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // How the work is cut into tasks: of about as many cells each, whole channels, whole rows if they are short.
 class LstmGatesTasks {

@@ -4,6 +4,7 @@
 // fewer, so that a thread adds up many rows in registers before it writes.
 #include <algorithm>
 
+#include "common/divide_up.h"
 #include "common/launch.h"
 #include "common/vector_access.h"
 #include "kernels/lstm_gates/lstm_gates.h"
@@ -187,8 +188,6 @@ __global__ void __launch_bounds__(threads_per_block, 1)
     }
   }
 }
-
-constexpr int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Blocks of `columns` threads along a row by several rows, and a grid of them.
 struct Geometry {

@@ -1,88 +1,11 @@
-// The kernels for NumPy arrays, for tests/kernels: on the CPU with a chosen instruction set, and the CUDA
-// kernels in the emulator. Half types travel as uint16. What is absent is None.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include <array>
-#include <cstring>
-#include <optional>
-#include <stdexcept>
-#include <string>
-#include <vector>
-
 #include "kernels/lstm_gates/lstm_gates.h"
 
-namespace py = pybind11;
-using namespace vidpred;
+#include <array>
 
+#include "tests/numpy/arrays.h"
+
+namespace vidpred {
 namespace {
-
-using Array = py::array;
-using OptionalArray = std::optional<py::array>;
-
-template <class T>
-const T* data(const OptionalArray& array) {
-  return array ? static_cast<const T*>(array->data()) : nullptr;
-}
-
-template <class T>
-T* mutable_data(OptionalArray& array) {
-  return array ? static_cast<T*>(array->mutable_data()) : nullptr;
-}
-
-// An array filled with NaN, in all dtypes, so that what a kernel leaves out shows.
-Array poisoned(const py::dtype& dtype, const std::vector<py::ssize_t>& shape) {
-  Array array(dtype, shape);
-  std::memset(array.mutable_data(), 0xFF, array.nbytes());
-  return array;
-}
-
-// Calls kernel(zero), where `zero` is of the type named.
-template <class Kernel>
-void for_dtype(const std::string& dtype, Kernel kernel) {
-  if (dtype == "float32") {
-    kernel(float());
-  } else if (dtype == "float64") {
-    kernel(double());
-  } else if (dtype == "float16") {
-    kernel(float16());
-  } else if (dtype == "bfloat16") {
-    kernel(bfloat16());
-  } else {
-    throw std::invalid_argument("no dtype " + dtype);
-  }
-}
-
-// Where kernels run: in the emulator, and on the CPU with each instruction set that it has.
-std::vector<std::string> places() {
-  std::vector<std::string> found{"emulated"};
-  for (auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
-    if (set <= best_instruction_set()) {
-      found.push_back(name(set));
-    }
-  }
-  return found;
-}
-
-// The instruction set of a place, or none for the emulator.
-std::optional<InstructionSet> instruction_set_of(const std::string& place) {
-  for (auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
-    if (place == name(set) && set <= best_instruction_set()) {
-      return set;
-    }
-  }
-  if (place != "emulated") {
-    throw std::invalid_argument("no place " + place);
-  }
-  return std::nullopt;
-}
-
-void raise_if(const char* error) {
-  if (error) {
-    throw std::runtime_error(error);
-  }
-}
 
 struct Inputs {
   LstmGatesShape shape;
@@ -95,10 +18,6 @@ struct Inputs {
             data<T>(w_f),   data<T>(w_o),   data<T>(cell)};
   }
 };
-
-std::vector<py::ssize_t> shape_of(const Array& array) {
-  return {array.shape(), array.shape() + array.ndim()};
-}
 
 // Returns hidden and new_cell.
 py::tuple forward(const std::string& place, const std::string& dtype, const Inputs& in) {
@@ -150,9 +69,7 @@ py::tuple backward(const std::string& place, const std::string& dtype, const Inp
 
 }  // namespace
 
-PYBIND11_MODULE(vidpred_kernels, m) {
-  m.def("places", &places);
-
+void add_lstm_gates(py::module_& m) {
   // (rows, channels, inner, peephole_per_cell), then the arrays.
   py::class_<Inputs>(m, "LstmGatesInputs")
       .def(py::init([](std::array<int64_t, 3> sizes, bool peephole_per_cell, Array gates, Array cell,
@@ -164,3 +81,5 @@ PYBIND11_MODULE(vidpred_kernels, m) {
   m.def("lstm_gates_forward", &forward);
   m.def("lstm_gates_backward", &backward);
 }
+
+}  // namespace vidpred
