@@ -36,4 +36,18 @@ inline const char* launch_error() {
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
+// Lets a kernel have more than 48 KiB of dynamic shared memory. Null, or CUDA's words for why it cannot.
+template <class Kernel>
+const char* allow_shared_memory(Kernel kernel, size_t bytes) {
+#ifdef __CUDACC__
+  const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
+  const cudaError_t error =
+      bytes > 48 << 10 ? cudaFuncSetAttribute(kernel, attribute, int(bytes)) : cudaSuccess;
+  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+#else
+  (void)kernel, (void)bytes;  // the emulator refuses the launch
+  return nullptr;
+#endif
+}
+
 }  // namespace vidpred

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from vidpred.ops.reference_sampling import sample_pixels as sample_pixels
+
 
 def lstm_gates(
     gates: Tensor,

@@ -1,0 +1,56 @@
+"""The PixelCNN decoder of the Video Pixel Network (seed 001, sec. 3.2.3)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vidpred.nn.masked_conv.layers import MaskedConv2d, MaskedResidualBlock
+
+
+class PixelDecoder(nn.Module):
+    """From an image and what is known beforehand to the logits of every pixel given those before it.
+
+    A mask A lets the pixel's predecessors in; the context is seen whole. The defaults are the paper's.
+
+    Args:
+        context_channels: channels of the context, such as the hidden states of a ConvLSTM.
+        colors: channels of the image.
+        levels: values of a color to choose from, evenly spaced in [0, 1]; 1 for a Bernoulli logit.
+        channels: channels between the blocks, a multiple of `colors`; so are the others.
+        hidden: channels within a block.
+        blocks: how many residual blocks.
+        head: channels of the two layers after the blocks.
+        kernel_size: of the first layer.
+    """
+
+    def __init__(
+        self,
+        context_channels: int = 256,
+        *,
+        colors: int = 1,
+        levels: int = 1,
+        channels: int = 256,
+        hidden: int = 128,
+        blocks: int = 24,
+        head: int = 768,
+        kernel_size: int = 7,
+    ):
+        super().__init__()
+        self.of_context = nn.Conv2d(context_channels, channels, kernel_size, padding=kernel_size // 2)
+        self.of_image = MaskedConv2d(colors, channels, kernel_size, "A", colors=colors, bias=False)
+        self.blocks = nn.Sequential(
+            *(MaskedResidualBlock(channels, hidden, colors=colors) for _ in range(blocks))
+        )
+        self.head = nn.Sequential(
+            nn.ReLU(),
+            MaskedConv2d(channels, head, 1, "B", colors=colors),
+            nn.ReLU(),
+            MaskedConv2d(head, head, 1, "B", colors=colors),
+            nn.ReLU(),
+            MaskedConv2d(head, colors * levels, 1, "B", colors=colors),
+        )
+
+    def forward(self, image: Tensor, context: Tensor) -> Tensor:
+        """Logits (N, colors * levels, H, W) from image (N, colors, H, W) and context (N, C, H, W)."""
+        features = self.of_image(image) + self.of_context(context)
+        return self.head(self.blocks(features))
