@@ -60,7 +60,8 @@ class PixelSampler:
     def __init__(self, decoder: nn.Module, colors: int = 1):
         self._decoder = TracedDecoder(decoder)
         self._colors = colors
-        self._program: PixelProgram | None = None
+        self.program: PixelProgram | None = None
+        """What is run for every pixel, once the first image has been drawn."""
 
     @torch.no_grad()
     def __call__(
@@ -87,9 +88,9 @@ class PixelSampler:
             The image, (N, colors, H, W), and the logits it was drawn from, (N, colors * levels, H, W).
         """
         known = self._decoder.context_values(context)
-        if self._program is None:
-            self._program = self._decoder.program(known, self._colors)
+        if self.program is None:
+            self.program = self._decoder.program(known, self._colors)
         batch, _, height, width = context.shape
         values = [value.float() for value in known.values()] or [noise.new_zeros(batch, 0, height, width)]
         pixels = torch.cat(values, 1).permute(0, 2, 3, 1).contiguous()
-        return sample_pixels(self._program, pixels, noise, temperature=temperature)
+        return sample_pixels(self.program, pixels, noise, temperature=temperature)
