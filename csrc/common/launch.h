@@ -21,7 +21,7 @@
 #include "emulator/cuda_emulator.h"
 
 #define VP_LAUNCH(kernel, grid, block, shared_bytes, stream, ...) \
-  ::vidpred::emulator::launch_kernel(kernel, grid, block, shared_bytes, stream __VA_OPT__(, ) __VA_ARGS__)
+  ::vidpred::emulator::launch_kernel(1, kernel, grid, block, shared_bytes, stream __VA_OPT__(, ) __VA_ARGS__)
 
 #define VP_DYNAMIC_SHARED(T, name) \
   T* const name = static_cast<T*>(::vidpred::emulator::dynamic_shared_memory())

@@ -43,9 +43,9 @@ inline void __syncwarp(unsigned = ~0u) { ::vidpred::emulator::wait_for_warp(); }
 namespace vidpred::emulator {
 
 template <class... Parameters, class... Arguments>
-void launch_kernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
-                   void* /*stream: a launch waits*/, Arguments... arguments) {
-  launch(grid, block, shared_bytes, [=] { kernel(arguments...); });
+void launch_kernel(unsigned cluster, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                   size_t shared_bytes, void* /*stream: a launch waits*/, Arguments... arguments) {
+  launch(grid, block, shared_bytes, cluster, [=] { kernel(arguments...); });
 }
 
 template <class T>

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <mutex>
+#include <vector>
 
 namespace vidpred::emulator {
 namespace {
@@ -20,6 +22,34 @@ unsigned char* map_stack(size_t guard_bytes) {
     std::abort();
   }
   return static_cast<unsigned char*>(memory) + guard_bytes;
+}
+
+// Stacks are used again: to map one costs more than most fibers' work.
+class Stacks {
+ public:
+  unsigned char* take() {
+    const std::lock_guard lock(mutex_);
+    if (free_.empty()) {
+      return map_stack(sysconf(_SC_PAGESIZE));
+    }
+    unsigned char* const stack = free_.back();
+    free_.pop_back();
+    return stack;
+  }
+
+  void give_back(unsigned char* stack) {
+    const std::lock_guard lock(mutex_);
+    free_.push_back(stack);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<unsigned char*> free_;
+};
+
+Stacks& stacks() {
+  static auto* const all = new Stacks;  // never destroyed: fibers may end later than static objects
+  return *all;
 }
 
 }  // namespace
@@ -52,7 +82,7 @@ vidpred_switch_stack:
 )");
 
 struct Fiber::Context {
-  unsigned char* stack = map_stack(sysconf(_SC_PAGESIZE));
+  unsigned char* stack = stacks().take();
   void* here = nullptr;   // the fiber's stack pointer while it is suspended
   void* there = nullptr;  // the resumer's, while it runs
   void (*entry)(void*) = nullptr;
@@ -86,7 +116,7 @@ void Fiber::suspend() { vidpred_switch_stack(&context_->here, context_->there); 
 #else
 
 struct Fiber::Context {
-  unsigned char* stack = map_stack(sysconf(_SC_PAGESIZE));
+  unsigned char* stack = stacks().take();
   ucontext_t here, there;
   void (*entry)(void*) = nullptr;
   void* argument = nullptr;
@@ -117,8 +147,7 @@ void Fiber::suspend() { swapcontext(&context_->here, &context_->there); }
 Fiber::Fiber() : context_(new Context) {}
 
 Fiber::~Fiber() {
-  const size_t guard_bytes = sysconf(_SC_PAGESIZE);
-  munmap(context_->stack - guard_bytes, guard_bytes + stack_bytes);
+  stacks().give_back(context_->stack);
   delete context_;
 }
 

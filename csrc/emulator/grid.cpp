@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <barrier>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +20,7 @@ namespace {
 
 constexpr int shared_memory_pattern = 0xCD;
 
-enum class State { ready, at_block_barrier, at_warp_barrier, done };
+enum class State { ready, at_block_barrier, at_warp_barrier, at_cluster_barrier, done };
 
 struct Thread {
   Fiber fiber;
@@ -35,11 +36,22 @@ struct Thread {
 std::atomic<Order> chosen_order{Order::forward};
 thread_local const char* refusal = nullptr;
 
-// One block at a time, on one operating-system thread.
+// What the blocks of a cluster share: each runs on an operating-system thread of its own.
+struct Cluster {
+  explicit Cluster(unsigned size) : barrier(size), shared(size) {}
+
+  std::barrier<> barrier;
+  std::vector<void*> shared;
+};
+
+// One block at a time, on one operating-system thread, always with the same rank in its cluster.
 class Block {
  public:
-  Block(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel)
+  Block(dim3 grid, dim3 block, size_t shared_bytes, Cluster& cluster, unsigned rank,
+        const std::function<void()>& kernel)
       : kernel_(kernel),
+        cluster_(cluster),
+        rank_(rank),
         place_{{}, {}, block, grid},
         threads_(size_t(block.x) * block.y * block.z),
         order_(threads_.size()),
@@ -55,6 +67,7 @@ class Block {
     if (chosen_order == Order::reverse) {
       std::reverse(order_.begin(), order_.end());
     }
+    cluster_.shared[rank_] = shared_.data();
   }
 
   void run(uint3 index) {
@@ -69,9 +82,11 @@ class Block {
       thread.second_exchange = false;
       thread.fiber.start(&Block::run_thread, this);
     }
+    cluster_.barrier.arrive_and_wait();
     while (run_ready_threads()) {
       open_barriers();
     }
+    cluster_.barrier.arrive_and_wait();
     running = nullptr;
   }
 
@@ -93,6 +108,8 @@ class Block {
   const Place& place() const { return place_; }
   void* shared() { return shared_.data(); }
   unsigned lane() const { return current_->lane(); }
+  unsigned rank() const { return rank_; }
+  const Cluster& cluster() const { return cluster_; }
 
   static inline thread_local Block* running = nullptr;
 
@@ -117,7 +134,11 @@ class Block {
 
   // Lets those go on whose barrier all have reached that are not done.
   void open_barriers() {
-    const bool block_opens = all_wait(0, threads_.size(), State::at_block_barrier);
+    const bool cluster_opens = all_wait(0, threads_.size(), State::at_cluster_barrier);
+    if (cluster_opens) {
+      cluster_.barrier.arrive_and_wait();
+    }
+    const bool block_opens = cluster_opens || all_wait(0, threads_.size(), State::at_block_barrier);
     bool any_opens = block_opens;
     for (size_t first = 0; first < threads_.size(); first += warp_size) {
       const size_t end = std::min(first + warp_size, threads_.size());
@@ -150,6 +171,8 @@ class Block {
   }
 
   const std::function<void()>& kernel_;
+  Cluster& cluster_;
+  const unsigned rank_;
   Place place_;
   std::vector<Thread> threads_;
   std::vector<unsigned> order_;
@@ -159,7 +182,7 @@ class Block {
   Thread* current_ = nullptr;
 };
 
-const char* why_refused(dim3 grid, dim3 block, size_t shared_bytes) {
+const char* why_refused(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster) {
   const uint64_t threads = uint64_t(block.x) * block.y * block.z;
   if (threads == 0 || threads > 1024 || block.z > 64) {
     return "a block must have 1 to 1024 threads, at most 64 of them along z";
@@ -167,6 +190,9 @@ const char* why_refused(dim3 grid, dim3 block, size_t shared_bytes) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7fffffff || grid.y > 65535 || grid.z > 65535) {
     return "a grid must have at least one block, and at most 2^31-1, 65535 and 65535 of them along x, y and "
            "z";
+  }
+  if (cluster == 0 || cluster > 8 || grid.x % cluster) {
+    return "a cluster must have 1 to 8 blocks, and the grid whole clusters along x";
   }
   return shared_bytes > 227 << 10 ? "a block can have at most 227 KiB of shared memory" : nullptr;
 }
@@ -179,24 +205,51 @@ const Place& here() { return Block::running->place(); }
 void* dynamic_shared_memory() { return Block::running->shared(); }
 void wait_for_block() { Block::running->wait(State::at_block_barrier); }
 void wait_for_warp() { Block::running->wait(State::at_warp_barrier); }
+unsigned cluster_rank() { return Block::running->rank(); }
+unsigned cluster_size() { return unsigned(Block::running->cluster().shared.size()); }
+void* dynamic_shared_memory_of(unsigned rank) { return Block::running->cluster().shared[rank]; }
+void wait_for_cluster() { Block::running->wait(State::at_cluster_barrier); }
 uint64_t exchange(uint64_t value, unsigned source) { return Block::running->exchange(value, source); }
 unsigned lane() { return Block::running->lane(); }
 
-void launch(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel) {
-  refusal = why_refused(grid, block, shared_bytes);
+void launch(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster,
+            const std::function<void()>& kernel) {
+  refusal = why_refused(grid, block, shared_bytes, cluster);
   if (refusal) {
     return;
   }
-  const uint64_t blocks = uint64_t(grid.x) * grid.y * grid.z;
+  const uint64_t clusters = uint64_t(grid.x) / cluster * grid.y * grid.z;
   std::atomic<uint64_t> next{0};
+  // Runs clusters as long as there are any, in `cluster` threads of which this is the first.
   const auto work = [&] {
-    Block emulated(grid, block, shared_bytes, kernel);
-    for (uint64_t n; (n = next++) < blocks;) {
-      emulated.run({unsigned(n % grid.x), unsigned(n / grid.x % grid.y), unsigned(n / grid.x / grid.y)});
+    Cluster shared(cluster);
+    uint64_t number = 0;
+    const auto run_rank = [&](unsigned rank) {
+      Block emulated(grid, block, shared_bytes, shared, rank, kernel);
+      while (true) {
+        if (rank == 0) {
+          number = next++;
+        }
+        shared.barrier.arrive_and_wait();
+        const uint64_t mine = number;
+        if (mine >= clusters) {
+          return;
+        }
+        const uint64_t n = mine * cluster + rank;
+        emulated.run({unsigned(n % grid.x), unsigned(n / grid.x % grid.y), unsigned(n / grid.x / grid.y)});
+      }
+    };
+    std::vector<std::thread> others;
+    for (unsigned rank = 1; rank < cluster; ++rank) {
+      others.emplace_back(run_rank, rank);
+    }
+    run_rank(0);
+    for (std::thread& other : others) {
+      other.join();
     }
   };
   std::vector<std::thread> helpers;
-  const uint64_t workers = std::min<uint64_t>(blocks, std::max(1u, std::thread::hardware_concurrency()));
+  const uint64_t workers = std::min<uint64_t>(clusters, std::max(1u, std::thread::hardware_concurrency()));
   for (uint64_t n = 1; n < workers; ++n) {
     helpers.emplace_back(work);
   }

@@ -31,13 +31,21 @@ const Place& here();
 
 // Runs kernel() for every thread of the grid and waits for all. Of the grid's `shared_bytes` of dynamic
 // shared memory each block has its own, filled with a pattern beforehand. What a GPU would refuse to launch
-// is not run: last_error() then gives the reason once. A barrier that not all threads reach aborts.
-void launch(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& kernel);
+// is not run: last_error() then gives the reason once. A barrier that not all threads reach aborts. Each
+// `cluster` neighbouring blocks along x run at the same time, in operating-system threads of their own.
+void launch(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster,
+            const std::function<void()>& kernel);
 const char* last_error();
 
 void* dynamic_shared_memory();
 void wait_for_block();
 void wait_for_warp();
+
+// The block's number in its cluster, the size of the cluster, and the dynamic shared memory of another.
+unsigned cluster_rank();
+unsigned cluster_size();
+void* dynamic_shared_memory_of(unsigned rank);
+void wait_for_cluster();
 
 // Gives `value` to the other lanes of the warp and returns that of lane `source`. The whole warp calls it.
 uint64_t exchange(uint64_t value, unsigned source);

@@ -85,7 +85,7 @@ void check(const char* where, const InstructionSet* set, const PixelGrid& size, 
       {Operation::convolve, hidden_register, 0, 0, hidden, 1, network.first_radius, 0, 0, 0},
       {Operation::relu, hidden_register, hidden_register, 0, hidden, 0, 0, 0, 0, 0},
       {Operation::store, 0, hidden_register, 0, hidden, 0, 0, 0, 1, 0},
-      {Operation::convolve, logit_register, 0, 0, 1, hidden, 1, 1, 1, panels * 32 * (1 + taps)},
+      {Operation::convolve, logit_register, hidden_register, 0, 1, hidden, 1, 1, 1, panels * 32 * (1 + taps)},
       {Operation::load, context_register, 0, 0, 1, 0, 0, 0, 0, 0},
       {Operation::add, logit_register, logit_register, context_register, 1, 0, 0, 0, 0, 0},
   };
@@ -134,7 +134,7 @@ void check(const char* where, const InstructionSet* set, const PixelGrid& size, 
 int main() {
   // Single pixels, rows and columns; rows shorter than the delay; more pixels in a step than a group has.
   const PixelGrid grids[] = {{1, 1, 1, 0}, {2, 1, 9, 0},  {1, 7, 1, 0},
-                             {3, 6, 2, 0}, {2, 9, 13, 0}, {9, 24, 3, 0}};
+                             {3, 6, 2, 0}, {2, 9, 13, 0}, {70, 2, 5, 0}};
   for (const PixelGrid& grid : grids) {
     for (const Network& network : {Network(3, 5), Network(1, 40), Network(2, 33)}) {
       for (auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {

@@ -1,4 +1,4 @@
-"""``vidpred bench``: measures the kernels, the models and the data pipeline on this machine."""
+"""``vidpred bench``: measures the kernels, models, sampling and the data pipeline on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vidpred.benchmarking.rows import Report, Row, Skipped
 
 bench_app = typer.Typer(
-    help="Measure how fast this machine runs the kernels, the models and the data pipeline.",
+    help="Measure how fast this machine runs the kernels, the models, sampling and the data pipeline.",
     no_args_is_help=True,
 )
 
@@ -64,6 +64,22 @@ def models(quick: Quick = False, json: Json = None, device: Device = "auto", thr
     results = (
         result for case in suite.cases(quick) for result in suite.run_case(case, chosen, peaks, budget=budget)
     )
+    _finish(report, results, json)
+
+
+@bench_app.command()
+def sampling(quick: Quick = False, json: Json = None, device: Device = "auto", threads: Threads = 0) -> None:
+    """A frame from the decoder of the Video Pixel Network, against the loop over its pixels."""
+    chosen, peaks, report = _start(device, threads)
+
+    from vidpred.benchmarking import sampling as suite
+
+    budget = 2.0 if quick else 20.0
+    results = (
+        result for case in suite.cases(quick) for result in suite.run_case(case, chosen, peaks, budget=budget)
+    )
+    report.machine["naive"] = suite.NAIVE
+    print(suite.NAIVE)
     _finish(report, results, json)
 
 

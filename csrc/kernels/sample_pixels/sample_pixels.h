@@ -31,10 +31,12 @@ enum class PixelOperation : int64_t {
   multiply,  // target = source * other
   affine,    // target = weights[parameters] * source + weights[parameters + 1]
   store,     // cache = source, for this pixel
-  convolve,  // target = what weights[parameters ...] make of the live taps in `cache`, or of source
+  convolve,  // target = what weights[parameters ...] make of source, and of the live taps in its cache
 };
 
-// One line of a program. Registers are counted in numbers, from the start of a pixel's registers.
+// One line of a program. Registers are counted in numbers, from the start of a pixel's registers. The target
+// of a convolution must not be what a line since the last convolution has read or written: several blocks of
+// a GPU that draw a pixel together wait for each other at convolutions alone.
 struct PixelInstruction {
   PixelOperation operation;
   int64_t target, source, other;
@@ -43,7 +45,7 @@ struct PixelInstruction {
   int64_t in_channels;  // of what is convolved
   int64_t radius;       // of the kernel: 1 for 3 x 3
   int64_t sees_itself;  // whether the pixel's own place in the cache is a live tap, the last one
-  int64_t cache;        // -1: convolves `source` at the pixel itself alone
+  int64_t cache;        // of `source`; -1 convolves the pixel itself alone
   // Into `weights`, in numbers. A convolution has its bias (panels, 32) there, then (panels, live taps *
   // in_channels, 32), where the channels of the target fill the panels in order and zeros the rest.
   int64_t parameters;

@@ -427,7 +427,9 @@ def _assign_registers(
             registers[base] = _first_gap(taken, start_of_shared, sizes[base])
             end = max(end, registers[base] + sizes[base])
             held.add(base)
-        held = {other for other in held if last_line[other] > number}
+        # Between two convolutions nothing is given up: see PixelInstruction in sample_pixels.h.
+        if line.operation is Operation.CONVOLVE:
+            held = {other for other in held if last_line[other] > number}
     return registers, end
 
 
