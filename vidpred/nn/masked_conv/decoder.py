@@ -36,7 +36,9 @@ class PixelDecoder(nn.Module):
         kernel_size: int = 7,
     ):
         super().__init__()
-        self.of_context = nn.Conv2d(context_channels, channels, kernel_size, padding=kernel_size // 2)
+        self.of_context: nn.Module = nn.Conv2d(
+            context_channels, channels, kernel_size, padding=kernel_size // 2
+        )
         self.of_image = MaskedConv2d(colors, channels, kernel_size, "A", colors=colors, bias=False)
         self.blocks = nn.Sequential(
             *(MaskedResidualBlock(channels, hidden, colors=colors) for _ in range(blocks))
