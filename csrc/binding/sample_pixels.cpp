@@ -1,5 +1,5 @@
 // vidpred::sample_pixels: check, allocate, launch. vidpred/ops/sample_pixels.py documents the arguments; the
-// program comes from vidpred/nn/pixel_program.py. The checks here guard the memory, as far as the sizes of
+// program comes from vidpred/nn/masked_conv. The checks here guard the memory, as far as the sizes of
 // tensors do: a program itself is trusted.
 #include "kernels/sample_pixels/sample_pixels.h"
 

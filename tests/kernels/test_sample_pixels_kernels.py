@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vidpred.nn.masked_conv import PixelDecoder
-from vidpred.nn.masked_conv.program import TracedDecoder
+from vidpred.nn.masked_conv.tracing import TracedDecoder
 
 PLACES = ("emulated", "baseline", "avx2", "avx512")
 

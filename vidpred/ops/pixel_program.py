@@ -69,7 +69,7 @@ class Cache:
 class PixelProgram:
     """A stack of masked convolutions as straight-line code for one pixel.
 
-    `vidpred.nn.pixel_program.compile_decoder` makes one of a module.
+    `vidpred.nn.masked_conv.PixelSampler` makes one of a module.
     """
 
     own: tuple[Instruction, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vidpred.nn.masked_conv.program import TracedDecoder
+from vidpred.nn.masked_conv.tracing import TracedDecoder
 from vidpred.ops.sample_pixels import PixelProgram, sample_pixels
 
 

@@ -1,10 +1,9 @@
-"""From a decoder of masked convolutions to the straight-line code that `vidpred.ops.sample_pixels` runs."""
+"""From the graph of a decoder to the straight-line code for one pixel."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import ceil
 from typing import Any
 
@@ -14,113 +13,8 @@ from torch.nn import functional
 
 from vidpred.errors import ConfigError
 from vidpred.nn.masked_conv.layers import MaskedConv2d
-from vidpred.ops.pixel_program import MOST_TAPS, PANEL, Cache, Instruction, Operation, PixelProgram
-
-
-class TracedDecoder:
-    """A decoder, taken apart into what depends on the context alone and what depends on the image.
-
-    Raises:
-        ConfigError: the decoder cannot be traced, for instance because it branches on values.
-    """
-
-    def __init__(self, decoder: nn.Module):
-        try:
-            self._module = fx.GraphModule(decoder, _Tracer().trace(decoder))
-        except Exception as error:  # the tracer raises whatever the decoder does with its proxies
-            reason = str(error).split(". ")[0].splitlines()[0]
-            raise ConfigError(
-                f"cannot sample from {type(decoder).__name__}: it cannot be traced: {reason}"
-            ) from error
-        nodes = list(self._module.graph.nodes)
-        image, *_ = (node for node in nodes if node.op == "placeholder")
-        self._of_image: dict[fx.Node, None] = {image: None}
-        for node in nodes:
-            if any(source in self._of_image for source in node.all_input_nodes):
-                self._of_image[node] = None
-        self._alone = [node for node in nodes if node not in self._of_image]
-
-    def context_values(self, context: Tensor) -> dict[fx.Node, Tensor]:
-        """What depends on `context` alone and meets the image, each (N, C, H, W)."""
-        interpreter = fx.Interpreter(self._module, garbage_collect_values=False)
-        interpreter.args_iter = iter([context])
-        for node in self._alone:
-            interpreter.env[node] = interpreter.run_node(node)
-        met = [node for node in self._alone if any(user in self._of_image for user in node.users)]
-        batch, _, height, width = context.shape
-        return {
-            node: interpreter.env[node].expand(batch, -1, height, width)
-            for node in met
-            if isinstance(interpreter.env[node], Tensor)
-        }
-
-    def program(self, context_values: dict[fx.Node, Tensor], colors: int) -> PixelProgram:
-        """The code for one pixel of an image with so many colors, with the decoder's weights as they are.
-
-        Raises:
-            ConfigError: something on the way from image to logits is not per pixel, or a pixel would see
-                itself or one that comes later.
-        """
-        assembler = _Assembler(self._module, context_values, colors)
-        for node in self._of_image:
-            assembler.add(node)
-        return assembler.program()
-
-
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        return isinstance(module, MaskedConv2d) or super().is_leaf_module(module, name)
-
-
-@dataclass(frozen=True)
-class _Value:
-    """Some channels of what the pixel has at hand, before it has a register."""
-
-    base: int
-    channels: int
-    first: int = 0
-    own: bool = False
-    """Whether it depends on the pixel's own value, which the logits must not."""
-
-    def part(self, first: int, channels: int) -> _Value:
-        return _Value(self.base, channels, self.first + first, self.own)
-
-
-_NOTHING = _Value(base=-1, channels=0)
-_IMAGE = 0
-"""The base of the image."""
-
-
-@dataclass(frozen=True)
-class _Line:
-    """An instruction whose values have no registers yet."""
-
-    operation: Operation
-    target: _Value = _NOTHING
-    source: _Value = _NOTHING
-    other: _Value = _NOTHING
-    radius: int = 0
-    sees_itself: bool = False
-    cache: int = -1
-    parameters: int = 0
-
-    def with_registers(self, of_base: dict[int, int]) -> Instruction:
-        def register(value: _Value) -> int:
-            return 0 if value is _NOTHING else of_base[value.base] + value.first
-
-        return Instruction(
-            operation=self.operation,
-            target=register(self.target),
-            source=register(self.source),
-            other=register(self.other),
-            channels=(self.source if self.operation is Operation.STORE else self.target).channels,
-            in_channels=self.source.channels,
-            radius=self.radius,
-            sees_itself=self.sees_itself,
-            cache=self.cache,
-            parameters=self.parameters,
-        )
-
+from vidpred.nn.masked_conv.lines import NOTHING, Line, Value, assign_registers
+from vidpred.ops.pixel_program import MOST_TAPS, PANEL, Cache, Operation, PixelProgram
 
 _ELEMENTWISE: dict[Any, Operation] = {
     nn.ReLU: Operation.RELU,
@@ -149,7 +43,7 @@ _BINARY: dict[Any, Operation] = {
 _OTHERS = (operator.neg, torch.cat, torch.chunk, "chunk")
 
 
-class _Assembler:
+class Assembler:
     """Writes the lines of a program, node by node."""
 
     def __init__(self, module: fx.GraphModule, context_values: dict[fx.Node, Tensor], colors: int):
@@ -162,13 +56,14 @@ class _Assembler:
         self._colors = colors
         self._values: dict[fx.Node, Any] = {}
         self._bases = 0
-        self._own: list[_Line] = []
-        self._main: list[_Line] = []
-        self._caches: dict[_Value, int] = {}
+        self._own: list[Line] = []
+        self._main: list[Line] = []
+        self._caches: dict[Value, int] = {}
         self._radii: dict[int, int] = {}
-        self._weights: list[Tensor] = []
+        self._device = next(iter(module.parameters()), torch.empty(0)).device
+        self._weights = [torch.empty(0, device=self._device)]
         self._weights_size = 0
-        self._logits = _NOTHING
+        self._logits = NOTHING
 
     def add(self, node: fx.Node) -> None:
         """Writes the lines of one node that depends on the image."""
@@ -183,6 +78,7 @@ class _Assembler:
             self._values[node] = self._write(node)
 
     def program(self) -> PixelProgram:
+        """The lines that were written, with registers."""
         logits = self._logits
         if logits.own:
             raise ConfigError(
@@ -193,12 +89,12 @@ class _Assembler:
                 f"cannot sample from this decoder: its {logits.channels} logits a pixel are not the same for "
                 f"each of {self._colors} colors"
             )
-        registers, size = _assign_registers(self._own, self._main, logits)
+        registers, size = assign_registers(self._own, self._main, logits)
         return PixelProgram(
             own=tuple(line.with_registers(registers) for line in self._own),
             main=tuple(line.with_registers(registers) for line in self._main),
             caches=tuple(Cache(value.channels, self._radii[n]) for value, n in self._caches.items()),
-            weights=torch.cat(self._weights) if self._weights else torch.zeros(0),
+            weights=torch.cat(self._weights),
             registers=size,
             logits=registers[logits.base] + logits.first,
             colors=self._colors,
@@ -232,7 +128,7 @@ class _Assembler:
             return self._affine(self._value(node.args[0], node), -1.0, 0.0)
         return self._concatenate(node) if kind is torch.cat else self._chunk(node)
 
-    def _binary(self, node: fx.Node, operation: Operation, negative: bool) -> _Value:
+    def _binary(self, node: fx.Node, operation: Operation, negative: bool) -> Value:
         left, right = node.args
         if isinstance(left, int | float):
             if negative:
@@ -250,11 +146,11 @@ class _Assembler:
             self._refuse(node, f"joins {source.channels} and {other.channels} channels")
         return self._line(operation, source.channels, source, other)
 
-    def _affine(self, source: _Value, scale: float, shift: float) -> _Value:
-        parameters = self._keep(torch.tensor([scale, shift]))
+    def _affine(self, source: Value, scale: float, shift: float) -> Value:
+        parameters = self._keep(torch.tensor([scale, shift], device=self._device))
         return self._line(Operation.AFFINE, source.channels, source, parameters=parameters)
 
-    def _concatenate(self, node: fx.Node) -> _Value:
+    def _concatenate(self, node: fx.Node) -> Value:
         dimension = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
         if dimension not in (1, -3):
             self._refuse(node, "is not over channels")
@@ -263,11 +159,11 @@ class _Assembler:
         whole = self._new(sum(part.channels for part in parts), own)
         first = 0
         for part in parts:
-            self._emit(_Line(Operation.COPY, whole.part(first, part.channels), part), own)
+            self._emit(Line(Operation.COPY, whole.part(first, part.channels), part), own)
             first += part.channels
         return whole
 
-    def _chunk(self, node: fx.Node) -> list[_Value]:
+    def _chunk(self, node: fx.Node) -> list[Value]:
         source = self._value(node.args[0], node)
         pieces: Any = node.kwargs.get("chunks", node.args[1] if len(node.args) > 1 else 1)
         if node.kwargs.get("dim", node.args[2] if len(node.args) > 2 else 0) not in (1, -3):
@@ -278,7 +174,7 @@ class _Assembler:
             for first in range(0, source.channels, size)
         ]
 
-    def _convolution(self, node: fx.Node, module: nn.Conv2d) -> _Value:
+    def _convolution(self, node: fx.Node, module: nn.Conv2d) -> Value:
         if (
             module.kernel_size != (1, 1)
             or module.stride != (1, 1)
@@ -292,7 +188,7 @@ class _Assembler:
         parameters = self._pack(module.weight.flatten(2), module.bias)
         return self._line(Operation.CONVOLVE, module.out_channels, source, parameters=parameters)
 
-    def _masked_convolution(self, node: fx.Node, module: MaskedConv2d) -> _Value:
+    def _masked_convolution(self, node: fx.Node, module: MaskedConv2d) -> Value:
         source = self._value(node.args[0], node)
         if module.colors != self._colors:
             self._refuse(node, f"has a mask for {module.colors} colors, the image has {self._colors}")
@@ -317,20 +213,20 @@ class _Assembler:
             parameters=self._pack(module.masked_weight().flatten(2)[:, :, :taps], module.bias),
         )
 
-    def _cached(self, value: _Value, radius: int) -> int:
+    def _cached(self, value: Value, radius: int) -> int:
         """The cache of a value, which the pixel stores there."""
         if value not in self._caches:
             self._caches[value] = len(self._caches)
-            self._emit(_Line(Operation.STORE, source=value, cache=self._caches[value]), value.own)
+            self._emit(Line(Operation.STORE, source=value, cache=self._caches[value]), value.own)
         number = self._caches[value]
         self._radii[number] = max(radius, self._radii.get(number, 0))
         return number
 
-    def _value(self, argument: Any, node: fx.Node) -> _Value:
+    def _value(self, argument: Any, node: fx.Node) -> Value:
         (value,) = self._values_of((argument,), node)
         return value
 
-    def _values_of(self, arguments: Any, node: fx.Node) -> list[_Value]:
+    def _values_of(self, arguments: Any, node: fx.Node) -> list[Value]:
         """The values that a node joins; those that depend on the context alone are loaded."""
         own = self._is_own([self._values[argument] for argument in arguments if argument in self._values])
         values = []
@@ -348,19 +244,19 @@ class _Assembler:
         self,
         operation: Operation,
         channels: int,
-        source: _Value = _NOTHING,
-        other: _Value = _NOTHING,
+        source: Value = NOTHING,
+        other: Value = NOTHING,
         own: bool | None = None,
         **details: Any,
-    ) -> _Value:
+    ) -> Value:
         """Writes a line with a new target, which is returned."""
         if own is None:
-            own = self._is_own([value for value in (source, other) if value is not _NOTHING])
+            own = self._is_own([value for value in (source, other) if value is not NOTHING])
         target = self._new(channels, own)
-        self._emit(_Line(operation, target, source, other, **details), own)
+        self._emit(Line(operation, target, source, other, **details), own)
         return target
 
-    def _is_own(self, values: Sequence[_Value]) -> bool:
+    def _is_own(self, values: Sequence[Value]) -> bool:
         own = {value.own for value in values}
         if len(own) > 1:
             raise ConfigError(
@@ -369,11 +265,11 @@ class _Assembler:
             )
         return own == {True}
 
-    def _new(self, channels: int, own: bool) -> _Value:
+    def _new(self, channels: int, own: bool) -> Value:
         self._bases += 1
-        return _Value(self._bases - 1, channels, own=own)
+        return Value(self._bases - 1, channels, own=own)
 
-    def _emit(self, line: _Line, own: bool) -> None:
+    def _emit(self, line: Line, own: bool) -> None:
         (self._own if own else self._main).append(line)
 
     def _pack(self, weight: Tensor, bias: Tensor | None) -> int:
@@ -393,50 +289,3 @@ class _Assembler:
     def _refuse(self, node: fx.Node, why: str) -> Any:
         name = getattr(node.target, "__name__", node.target)
         raise ConfigError(f"cannot sample from this decoder: {name} {why}")
-
-
-def _assign_registers(
-    own: Sequence[_Line], main: Sequence[_Line], logits: _Value
-) -> tuple[dict[int, int], int]:
-    """The first register of every base, and how many registers there are.
-
-    The image has the first; what else depends on the pixel's own value has registers for itself. The others
-    share them: each holds its own from its first line to its last.
-    """
-    sizes: dict[int, int] = {_IMAGE: PANEL}
-    last_line = {logits.base: len(main)}
-    for number, line in enumerate([*own, *main], start=-len(own)):
-        if line.target is not _NOTHING:
-            room = ceil((line.target.first + line.target.channels) / PANEL) * PANEL
-            sizes[line.target.base] = max(room, sizes.get(line.target.base, 0))
-        for value in (line.target, line.source, line.other):
-            last_line[value.base] = max(number, last_line.get(value.base, number))
-
-    registers = {_IMAGE: 0}
-    end = sizes[_IMAGE]
-    for line in own:
-        if line.target.base not in registers and line.target is not _NOTHING:
-            registers[line.target.base] = end
-            end += sizes[line.target.base]
-    start_of_shared = end
-    held: set[int] = set()
-    for number, line in enumerate(main):
-        base = line.target.base
-        if line.target is not _NOTHING and base not in registers:
-            taken = sorted((registers[other], sizes[other]) for other in held)
-            registers[base] = _first_gap(taken, start_of_shared, sizes[base])
-            end = max(end, registers[base] + sizes[base])
-            held.add(base)
-        # Between two convolutions nothing is given up: see PixelInstruction in sample_pixels.h.
-        if line.operation is Operation.CONVOLVE:
-            held = {other for other in held if last_line[other] > number}
-    return registers, end
-
-
-def _first_gap(taken: Iterable[tuple[int, int]], start: int, size: int) -> int:
-    """The first place from `start` on with room for `size`, beside intervals (start, size) in order."""
-    for first, length in taken:
-        if first - start >= size:
-            break
-        start = first + length
-    return start
