@@ -7,6 +7,7 @@ those who want to know what was compiled.
 from vidpred.ops import reference
 from vidpred.ops._extension import backend, build_info, cpu_capability, use_backend
 from vidpred.ops.checks import DeviceError, DtypeError, ShapeError
+from vidpred.ops.flow_warp import flow_warp
 from vidpred.ops.lstm_gates import lstm_gates
 from vidpred.ops.sample_pixels import sample_pixels
 
@@ -17,6 +18,7 @@ __all__ = [
     "backend",
     "build_info",
     "cpu_capability",
+    "flow_warp",
     "lstm_gates",
     "reference",
     "sample_pixels",

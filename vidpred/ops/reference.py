@@ -1,15 +1,47 @@
 """The ops in plain torch: what the kernels are compared with, and what runs where there are none.
 
 Each function has the signature and the result of its namesake in `vidpred.ops`. Inputs are not checked
-here. Everything is computed in the dtype of the tensors, so half types round after every operation,
-where the kernels round once.
+here. Unless said otherwise everything is computed in the dtype of the tensors, so half types round after
+every operation, where the kernels round once.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from vidpred.ops.reference_sampling import sample_pixels as sample_pixels
+
+
+def flow_warp(features: Tensor, flow: Tensor, *, padding: str = "zeros") -> Tensor:
+    """See `vidpred.ops.flow_warp`. Half types are computed in float32 and rounded once."""
+    exact = features.dtype if features.dtype == torch.float64 else torch.float32
+    batch, channels, height, width = features.shape
+    x = torch.arange(width, dtype=exact, device=flow.device) + flow[:, 0].to(exact)
+    y = torch.arange(height, dtype=exact, device=flow.device)[:, None] + flow[:, 1].to(exact)
+    left, right = _between(x, width, padding)
+    above, below = _between(y, height, padding)
+    pixels = features.to(exact).flatten(2)  # (N, C, H * W)
+    warped = torch.zeros(batch, channels, height, width, dtype=exact, device=flow.device)
+    for row, row_weight in ((above, 1 - below), (above + 1, below)):
+        for column, column_weight in ((left, 1 - right), (left + 1, right)):
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            place = torch.where(inside, row * width + column, 0).flatten(1)  # (N, H * W)
+            values = pixels.gather(2, place[:, None].expand(-1, channels, -1)).view_as(warped)
+            weight = (row_weight * column_weight)[:, None]
+            warped = warped + weight * torch.where(inside[:, None], values, 0)
+    channels_last = not features.is_contiguous() and features.is_contiguous(memory_format=torch.channels_last)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return warped.to(features.dtype).contiguous(memory_format=layout)
+
+
+def _between(coordinate: Tensor, size: int, padding: str) -> tuple[Tensor, Tensor]:
+    """The pixel at or before a coordinate, and the fraction of the way to the next."""
+    least, most = (-2, size) if padding == "zeros" else (0, size - 1)
+    stuck = (coordinate <= least) | (coordinate >= most)
+    used = torch.where(stuck, coordinate.detach().clamp(least, most), coordinate)
+    first = used.detach().nan_to_num(least).floor()
+    return first.long(), used - first
 
 
 def lstm_gates(
