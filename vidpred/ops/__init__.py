@@ -8,6 +8,7 @@ from vidpred.ops import reference
 from vidpred.ops._extension import backend, build_info, cpu_capability, use_backend
 from vidpred.ops.checks import DeviceError, DtypeError, ShapeError
 from vidpred.ops.lstm_gates import lstm_gates
+from vidpred.ops.masked_conv2d import masked_conv2d
 
 __all__ = [
     "DeviceError",
@@ -17,6 +18,7 @@ __all__ = [
     "build_info",
     "cpu_capability",
     "lstm_gates",
+    "masked_conv2d",
     "reference",
     "use_backend",
 ]
