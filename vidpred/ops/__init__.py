@@ -9,6 +9,7 @@ from vidpred.ops._extension import backend, build_info, cpu_capability, use_back
 from vidpred.ops.checks import DeviceError, DtypeError, ShapeError
 from vidpred.ops.flow_warp import flow_warp
 from vidpred.ops.lstm_gates import lstm_gates
+from vidpred.ops.masked_conv2d import masked_conv2d
 from vidpred.ops.sample_pixels import sample_pixels
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "cpu_capability",
     "flow_warp",
     "lstm_gates",
+    "masked_conv2d",
     "reference",
     "sample_pixels",
     "use_backend",

@@ -7,8 +7,11 @@ every operation, where the kernels round once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.functional import conv2d
 
 from vidpred.ops.reference_sampling import sample_pixels as sample_pixels
 
@@ -69,3 +72,37 @@ def lstm_gates(
 def _over_space(parameter: Tensor, like: Tensor) -> Tensor:
     """Views (C,) as (C, 1, ..., 1), so that it broadcasts over the space of `like`, (N, C, *space)."""
     return parameter if parameter.dim() > 1 else parameter.view(-1, *[1] * (like.dim() - 2))
+
+
+def masked_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, mask: str, colors: int = 1
+) -> Tensor:
+    """See `vidpred.ops.masked_conv2d`. NaN in `x` spreads to pixels that do not see it."""
+    live = conv_mask(weight.shape, mask, colors, device=weight.device)
+    return conv2d(x, torch.where(live, weight, 0), bias, padding=weight.shape[2] // 2)
+
+
+def conv_mask(
+    weight_shape: Sequence[int], mask: str, colors: int = 1, *, device: torch.device | None = None
+) -> Tensor:
+    """Which weights of a masked convolution are live; see `vidpred.ops.masked_conv2d`.
+
+    Args:
+        weight_shape: (C_out, C_in, K, K) with odd K.
+        mask: ``"A"`` or ``"B"``.
+        colors: groups of channels, of which a pixel's earlier ones are seen by the later ones.
+        device: of the result.
+
+    Returns:
+        bool tensor of that shape, which multiplies like one of zeros and ones.
+    """
+    c_out, c_in, size, _ = weight_shape
+    live = torch.zeros(tuple(weight_shape), dtype=torch.bool, device=device)
+    centre = size // 2
+    live[:, :, :centre] = True
+    live[:, :, centre, :centre] = True
+    of_output = torch.arange(c_out, device=device) // max(c_out // colors, 1)
+    of_input = torch.arange(c_in, device=device) // max(c_in // colors, 1)
+    seen = of_input < of_output[:, None] if mask == "A" else of_input <= of_output[:, None]
+    live[:, :, centre, centre] = seen
+    return live

@@ -1,0 +1,119 @@
+"""Convolution that sees only what comes before a pixel, for PixelCNN decoders (seed 001, eq. 3.11, 3.12)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from vidpred.errors import unknown_name
+from vidpred.ops import _extension, reference
+from vidpred.ops.autocast import cast_for_autocast
+from vidpred.ops.checks import ShapeError, require_like, require_shape, require_supported
+
+Mask = Literal["A", "B"]
+
+
+def masked_conv2d(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, mask: Mask, colors: int = 1
+) -> Tensor:
+    """Convolves with the live taps of a kernel alone, without ever multiplying by the masked ones.
+
+    Live are all rows above the centre of the kernel, in its own row what is left of the centre, and for
+    ``mask="B"`` the centre itself::
+
+        A = 1 1 1        B = 1 1 1
+            1 0 0            1 1 0
+            0 0 0            0 0 0
+
+    With ``colors`` groups of channels (for RGB 3, in this order) the centre tap alone is different: there
+    group i of the outputs sees the groups j < i of the inputs for ``"A"`` and j <= i for ``"B"``
+    (van den Oord et al., Pixel Recurrent Neural Networks, 2016, sec. 3.4).
+
+    Masked weights are never read: whatever they hold, NaN and infinity included, the result does not
+    change, and their gradient is exactly zero. Nor are the pixels read that they would be multiplied by:
+    NaN in a pixel spreads only to those that see it, where a dense convolution with zeros in its kernel
+    would spread it to all around.
+
+    Under autocast all tensors but float64 ones are cast to its dtype, as for `torch.nn.functional.conv2d`.
+
+    Args:
+        x: (N, C_in, H, W), contiguous or channels-last.
+        weight: (C_out, C_in, K, K), dense, as in a checkpoint; K is odd.
+        bias: (C_out,).
+        mask: ``"A"`` for the first layer, which must not see the pixel itself; ``"B"`` for all others.
+        colors: into how many groups of equal size, one after another, both channels are divided.
+
+    Returns:
+        (N, C_out, H, W), channels-last where `x` is.
+
+    Raises:
+        ShapeError: a shape does not fit the others, K is even, or `colors` does not divide the channels.
+        DtypeError: the tensors are not all of one of float32, float64, bfloat16 and float16.
+        DeviceError: the tensors are not all on one device.
+        ConfigError: `mask` is neither ``"A"`` nor ``"B"``.
+    """
+    x, weight, bias = cast_for_autocast(x), cast_for_autocast(weight), cast_for_autocast(bias)
+    _check(x, weight, bias, mask, colors)
+    run = sub_kernels if _extension.serves(x.device.type) else reference.masked_conv2d
+    return run(x, weight, bias, mask=mask, colors=colors)
+
+
+def _check(x: Tensor, weight: Tensor, bias: Tensor | None, mask: str, colors: int) -> None:
+    if mask not in ("A", "B"):
+        raise unknown_name("mask", mask, ("A", "B"))
+    if x.dim() != 4:
+        raise ShapeError(f"masked_conv2d: x must have shape (N, C_in, H, W), got {tuple(x.shape)}")
+    if weight.dim() != 4 or weight.shape[2] != weight.shape[3] or weight.shape[2] % 2 == 0:
+        raise ShapeError(
+            f"masked_conv2d: weight must have shape (C_out, C_in, K, K) with odd K, got {tuple(weight.shape)}"
+        )
+    c_out, _, size, _ = weight.shape
+    c_in = x.shape[1]
+    require_shape("masked_conv2d", "weight", weight, (c_out, c_in, size, size))
+    if colors < 1 or c_in % colors or c_out % colors:
+        raise ShapeError(
+            f"masked_conv2d: colors must divide the channels of input and output, "
+            f"got {colors} for {c_in} and {c_out}"
+        )
+    require_supported("masked_conv2d", "x", x)
+    require_like("masked_conv2d", "weight", weight, "x", x)
+    if bias is not None:
+        require_shape("masked_conv2d", "bias", bias, (c_out,))
+        require_like("masked_conv2d", "bias", bias, "x", x)
+
+
+def sub_kernels(x: Tensor, weight: Tensor, bias: Tensor | None, *, mask: Mask, colors: int) -> Tensor:
+    """`masked_conv2d` as the sum of torch's convolutions with the rectangles that the live taps form.
+
+    They pad on all sides, and what the padding adds at the bottom and on the right is cut off: that costs
+    less than a copy of the input with padding where it is needed.
+    """
+    _, _, height, width = x.shape
+    centre = weight.shape[2] // 2
+    if centre == 0:
+        y = _centre(x, weight, mask, colors)
+        return y if bias is None else y + bias.view(-1, 1, 1)
+    above = weight[:, :, :centre]
+    whole_centre = mask == "B" and colors == 1
+    beside = weight[:, :, centre : centre + 1, : centre + whole_centre]
+    y = conv2d(x, above, bias, padding=centre)[:, :, :height]
+    y = y + conv2d(x, beside, padding=(0, centre))[..., :width]
+    return y if colors == 1 else y + _centre(x, weight, mask, colors)
+
+
+def _centre(x: Tensor, weight: Tensor, mask: Mask, colors: int) -> Tensor:
+    """The share of the centre tap."""
+    centre = weight.shape[2] // 2
+    weights = weight[:, :, centre, centre]  # (C_out, C_in)
+    c_out, c_in = weights.shape
+    shares = []
+    for color, rows in enumerate(weights.split(c_out // colors)):
+        visible = (color + (mask == "B")) * (c_in // colors)
+        if visible == 0:  # without a convolution, which needs channels
+            shares.append(torch.einsum("nchw,oc->nohw", x[:, :0], rows[:, :0]))
+        else:
+            shares.append(conv2d(x[:, :visible], rows[:, :visible, None, None]))
+    return torch.cat(shares, dim=1)
