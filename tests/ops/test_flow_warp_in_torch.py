@@ -73,15 +73,23 @@ def test_autocast_leaves_float64_alone(backend, device):
 
 
 @needs_native
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_tensors_without_data_lie_in_memory_as_real_ones_do(layout, device):
-    real = ops.flow_warp(*random_inputs((2, 3, 4, 5), layout=LAYOUTS[layout]))
+def test_tensors_without_data_lie_in_memory_as_real_ones_do(layout):
+    real = random_inputs((2, 3, 4, 5), layout=LAYOUTS[layout])
+    with FakeTensorMode() as mode:
+        warped = ops.flow_warp(*(mode.from_tensor(tensor) for tensor in real))
+    assert warped.stride() == ops.flow_warp(*real).stride()
+
+
+@needs_native
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 4, 5, 3)], ids=["contiguous", "channels last"])
+def test_tensors_without_data_stay_on_their_device(shape):
     with FakeTensorMode():
-        features = torch.empty(2, 3, 4, 5, device=device).contiguous(memory_format=LAYOUTS[layout])
-        warped = ops.flow_warp(features, torch.empty(2, 2, 4, 5, device=device))
-    assert warped.device.type == device
-    assert warped.stride() == real.stride()
+        features, flow = (torch.empty(size, device="cuda") for size in (shape, (2, 2, 4, 5)))
+        warped = torch.ops.vidpred.flow_warp(features, flow, False, shape[3] == 3)
+        gradients = torch.ops.vidpred.flow_warp_backward(warped, features, flow, False, shape[3] == 3)
+    assert {tensor.device.type for tensor in (warped, *gradients)} == {"cuda"}
+    assert [tensor.shape for tensor in (warped, *gradients)] == [shape, shape, (2, 2, 4, 5)]
 
 
 @needs_native

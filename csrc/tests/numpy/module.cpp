@@ -18,6 +18,7 @@ std::vector<std::string> places() {
 
 }  // namespace
 
+void add_flow_warp(py::module_& m);
 void add_lstm_gates(py::module_& m);
 void add_sample_pixels(py::module_& m);
 
@@ -25,6 +26,7 @@ void add_sample_pixels(py::module_& m);
 
 PYBIND11_MODULE(vidpred_kernels, m) {
   m.def("places", &vidpred::places);
+  vidpred::add_flow_warp(m);
   vidpred::add_lstm_gates(m);
   vidpred::add_sample_pixels(m);
 }
