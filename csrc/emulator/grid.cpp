@@ -70,7 +70,8 @@ class Block {
     std::memset(shared_.get(), shared_memory_pattern, shared_bytes_);
     if (chosen_order == Order::shuffled) {
       // By the block's own number, so that it does not matter which blocks ran before on this thread.
-      const uint64_t number = index.x + place_.grid_size.x * (index.y + uint64_t(place_.grid_size.y) * index.z);
+      const uint64_t number =
+          index.x + place_.grid_size.x * (index.y + uint64_t(place_.grid_size.y) * index.z);
       std::mt19937_64 random(chosen_seed + number);
       std::iota(order_.begin(), order_.end(), 0u);
       std::shuffle(order_.begin(), order_.end(), random);

@@ -15,6 +15,8 @@ Array box_sum(const Array& image, bool with_barrier) {
 
 }  // namespace
 
-void add_planted(py::module_& m) { m.def("planted_box_sum", &box_sum); }
+void add_planted(py::module_& m) {
+  m.def("planted_box_sum", &box_sum, py::arg("image"), py::arg("with_barrier"));
+}
 
 }  // namespace vidpred

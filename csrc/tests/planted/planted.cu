@@ -1,7 +1,6 @@
-#include "tests/planted/planted.h"
-
 #include "common/divide_up.h"
 #include "common/launch.h"
+#include "tests/planted/planted.h"
 
 namespace vidpred::planted {
 namespace {
