@@ -5,6 +5,22 @@ from pathlib import Path
 import pytest
 import torch
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # what needs it skips itself
+    pass
+else:
+    settings.register_profile(
+        "the same few examples everywhere",
+        derandomize=True,
+        max_examples=10,
+        deadline=None,
+        database=None,
+        # Fixtures of a test function are those of all its examples, which is all that any test here needs.
+        suppress_health_check=[HealthCheck.function_scoped_fixture],
+    )
+    settings.load_profile("the same few examples everywhere")
+
 
 def pytest_collection_modifyitems(items):
     if torch.cuda.is_available():

@@ -5,6 +5,8 @@
 //   VP_DYNAMIC_SHARED(T, name);    in place of extern __shared__ T name[]
 #pragma once
 
+#include <cstdint>
+
 #ifdef __CUDACC__
 
 #include <cuda_runtime.h>
@@ -36,18 +38,16 @@ inline const char* launch_error() {
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 
-// Lets a kernel have more than 48 KiB of dynamic shared memory. Null, or CUDA's words for why it cannot.
+// Lets a kernel have so much dynamic shared memory. Null, or CUDA's words for why it cannot.
 template <class Kernel>
-const char* allow_shared_memory(Kernel kernel, size_t bytes) {
-#ifdef __CUDACC__
-  const auto attribute = cudaFuncAttributeMaxDynamicSharedMemorySize;
+const char* allow_shared_memory(Kernel kernel, int64_t bytes) {
+  constexpr int64_t always_allowed = 48 << 10;
+  if (bytes <= always_allowed) {
+    return nullptr;
+  }
   const cudaError_t error =
-      bytes > 48 << 10 ? cudaFuncSetAttribute(kernel, attribute, int(bytes)) : cudaSuccess;
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes));
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
-#else
-  (void)kernel, (void)bytes;  // the emulator refuses the launch
-  return nullptr;
-#endif
 }
 
 }  // namespace vidpred

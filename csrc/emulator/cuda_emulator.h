@@ -2,8 +2,10 @@
 #pragma once
 
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "emulator/grid.h"
 
@@ -37,6 +39,12 @@ constexpr cudaError_t cudaSuccess = nullptr;
 inline cudaError_t cudaGetLastError() { return ::vidpred::emulator::last_error(); }
 inline const char* cudaGetErrorString(cudaError_t error) { return error; }
 
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+template <class... Parameters>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribute, int bytes) {
+  return ::vidpred::emulator::grant_shared_bytes(reinterpret_cast<const void*>(kernel), bytes);
+}
+
 inline void __syncthreads() { ::vidpred::emulator::wait_for_block(); }
 inline void __syncwarp(unsigned = ~0u) { ::vidpred::emulator::wait_for_warp(); }
 
@@ -45,7 +53,8 @@ namespace vidpred::emulator {
 template <class... Parameters, class... Arguments>
 void launch_kernel(unsigned cluster, void (*kernel)(Parameters...), dim3 grid, dim3 block,
                    size_t shared_bytes, void* /*stream: a launch waits*/, Arguments... arguments) {
-  launch(grid, block, shared_bytes, cluster, [=] { kernel(arguments...); });
+  launch(reinterpret_cast<const void*>(kernel), grid, block, shared_bytes, cluster,
+         [=] { kernel(arguments...); });
 }
 
 template <class T>
@@ -71,6 +80,12 @@ T __shfl_xor_sync(unsigned, T value, unsigned mask) {
 }
 
 template <class T>
+T __shfl_up_sync(unsigned, T value, unsigned delta) {
+  const unsigned lane = ::vidpred::emulator::lane();
+  return ::vidpred::emulator::exchange_value(value, lane >= delta ? lane - delta : lane);
+}
+
+template <class T>
 T __shfl_down_sync(unsigned, T value, unsigned delta) {
   const unsigned lane = ::vidpred::emulator::lane();
   return ::vidpred::emulator::exchange_value(value, lane + delta < 32 ? lane + delta : lane);
@@ -79,4 +94,33 @@ T __shfl_down_sync(unsigned, T value, unsigned delta) {
 template <class T>
 T atomicAdd(T* address, T value) {
   return std::atomic_ref<T>(*address).fetch_add(value);
+}
+
+template <class T>
+T __ldg(const T* address) {
+  return *address;
+}
+
+inline float __fdividef(float a, float b) { return a / b; }
+inline float rsqrtf(float x) { return 1 / sqrtf(x); }
+
+// As CUDA's: of a NaN and a number the number.
+template <class A, class B>
+std::common_type_t<A, B> min(A a, B b) {
+  using Common = std::common_type_t<A, B>;
+  if constexpr (std::is_floating_point_v<Common>) {
+    return std::fmin(Common(a), Common(b));
+  } else {
+    return Common(b) < Common(a) ? Common(b) : Common(a);
+  }
+}
+
+template <class A, class B>
+std::common_type_t<A, B> max(A a, B b) {
+  using Common = std::common_type_t<A, B>;
+  if constexpr (std::is_floating_point_v<Common>) {
+    return std::fmax(Common(a), Common(b));
+  } else {
+    return Common(a) < Common(b) ? Common(b) : Common(a);
+  }
 }

@@ -6,7 +6,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <thread>
@@ -34,7 +36,11 @@ struct Thread {
 };
 
 std::atomic<Order> chosen_order{Order::forward};
+std::atomic<uint64_t> chosen_seed{0};
 thread_local const char* refusal = nullptr;
+
+std::mutex grants_mutex;
+std::map<const void*, size_t> grants;  // of dynamic shared memory, by kernel
 
 // What the blocks of a cluster share: each runs on an operating-system thread of its own.
 struct Cluster {
@@ -48,14 +54,15 @@ struct Cluster {
 class Block {
  public:
   Block(dim3 grid, dim3 block, size_t shared_bytes, Cluster& cluster, unsigned rank,
-        const std::function<void()>& kernel)
-      : kernel_(kernel),
+        const std::function<void()>& body)
+      : body_(body),
         cluster_(cluster),
         rank_(rank),
         place_{{}, {}, block, grid},
         threads_(size_t(block.x) * block.y * block.z),
         order_(threads_.size()),
-        shared_(shared_bytes / sizeof(std::max_align_t) + 1) {
+        shared_bytes_(shared_bytes),
+        shared_(new unsigned char[shared_bytes]) {
     for (unsigned n = 0; n < threads_.size(); ++n) {
       threads_[n].number = n;
       threads_[n].index = {n % block.x, n / block.x % block.y, n / (block.x * block.y)};
@@ -67,15 +74,20 @@ class Block {
     if (chosen_order == Order::reverse) {
       std::reverse(order_.begin(), order_.end());
     }
-    cluster_.shared[rank_] = shared_.data();
+    cluster_.shared[rank_] = shared_.get();
   }
 
   void run(uint3 index) {
     running = this;
     place_.block = index;
-    std::memset(shared_.data(), shared_memory_pattern, shared_.size() * sizeof(shared_[0]));
+    std::memset(shared_.get(), shared_memory_pattern, shared_bytes_);
     if (chosen_order == Order::shuffled) {
-      std::shuffle(order_.begin(), order_.end(), random_);
+      // By the block's own number, so that it does not matter which blocks ran before on this thread.
+      const uint64_t number =
+          index.x + place_.grid_size.x * (index.y + uint64_t(place_.grid_size.y) * index.z);
+      std::mt19937_64 random(chosen_seed + number);
+      std::iota(order_.begin(), order_.end(), 0u);
+      std::shuffle(order_.begin(), order_.end(), random);
     }
     for (Thread& thread : threads_) {
       thread.state = State::ready;
@@ -106,7 +118,7 @@ class Block {
   }
 
   const Place& place() const { return place_; }
-  void* shared() { return shared_.data(); }
+  void* shared() { return shared_.get(); }
   unsigned lane() const { return current_->lane(); }
   unsigned rank() const { return rank_; }
   const Cluster& cluster() const { return cluster_; }
@@ -115,7 +127,7 @@ class Block {
 
  private:
   static void run_thread(void* block) {
-    static_cast<Block*>(block)->kernel_();
+    static_cast<Block*>(block)->body_();
     static_cast<Block*>(block)->wait(State::done);
   }
 
@@ -170,19 +182,25 @@ class Block {
     return any;
   }
 
-  const std::function<void()>& kernel_;
+  const std::function<void()>& body_;
   Cluster& cluster_;
   const unsigned rank_;
   Place place_;
   std::vector<Thread> threads_;
   std::vector<unsigned> order_;
-  std::vector<std::max_align_t> shared_;
+  size_t shared_bytes_;
+  std::unique_ptr<unsigned char[]> shared_;  // exactly so many, so that a sanitizer sees what lies beyond
   std::vector<uint64_t> slots_[2];
-  std::mt19937 random_{0};
   Thread* current_ = nullptr;
 };
 
-const char* why_refused(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster) {
+size_t granted_shared_bytes(const void* kernel) {
+  const std::lock_guard lock(grants_mutex);
+  const auto grant = grants.find(kernel);
+  return grant == grants.end() ? default_shared_bytes : grant->second;
+}
+
+const char* why_refused(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster) {
   const uint64_t threads = uint64_t(block.x) * block.y * block.z;
   if (threads == 0 || threads > 1024 || block.z > 64) {
     return "a block must have 1 to 1024 threads, at most 64 of them along z";
@@ -194,12 +212,26 @@ const char* why_refused(dim3 grid, dim3 block, size_t shared_bytes, unsigned clu
   if (cluster == 0 || cluster > 8 || grid.x % cluster) {
     return "a cluster must have 1 to 8 blocks, and the grid whole clusters along x";
   }
-  return shared_bytes > 227 << 10 ? "a block can have at most 227 KiB of shared memory" : nullptr;
+  return shared_bytes > granted_shared_bytes(kernel)
+             ? "more than 48 KiB of dynamic shared memory must be asked for by cudaFuncSetAttribute"
+             : nullptr;
 }
 
 }  // namespace
 
-void set_order(Order order) { chosen_order = order; }
+void set_order(Order order, uint64_t seed) {
+  chosen_order = order;
+  chosen_seed = seed;
+}
+
+const char* grant_shared_bytes(const void* kernel, size_t bytes) {
+  if (bytes > most_shared_bytes) {
+    return "a block can have at most 163 KiB of dynamic shared memory";
+  }
+  const std::lock_guard lock(grants_mutex);
+  grants[kernel] = std::max(bytes, default_shared_bytes);
+  return nullptr;
+}
 
 const Place& here() { return Block::running->place(); }
 void* dynamic_shared_memory() { return Block::running->shared(); }
@@ -212,9 +244,9 @@ void wait_for_cluster() { Block::running->wait(State::at_cluster_barrier); }
 uint64_t exchange(uint64_t value, unsigned source) { return Block::running->exchange(value, source); }
 unsigned lane() { return Block::running->lane(); }
 
-void launch(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster,
-            const std::function<void()>& kernel) {
-  refusal = why_refused(grid, block, shared_bytes, cluster);
+void launch(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster,
+            const std::function<void()>& body) {
+  refusal = why_refused(kernel, grid, block, shared_bytes, cluster);
   if (refusal) {
     return;
   }
@@ -225,7 +257,7 @@ void launch(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster,
     Cluster shared(cluster);
     uint64_t number = 0;
     const auto run_rank = [&](unsigned rank) {
-      Block emulated(grid, block, shared_bytes, shared, rank, kernel);
+      Block emulated(grid, block, shared_bytes, shared, rank, body);
       while (true) {
         if (rank == 0) {
           number = next++;

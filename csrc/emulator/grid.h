@@ -19,8 +19,16 @@ namespace vidpred::emulator {
 constexpr unsigned warp_size = 32;
 
 // The order in which the threads of a block run between two barriers. A correct kernel does not care.
+// Each block is shuffled differently, and by the same `seed` always in the same way.
 enum class Order { forward, reverse, shuffled };
-void set_order(Order order);
+void set_order(Order order, uint64_t seed = 0);
+
+// Dynamic shared memory of a block: what every kernel may have, and what one may be granted that asks for it
+// (on sm_80, the oldest architecture that the extension is built for).
+constexpr size_t default_shared_bytes = 48 << 10;
+constexpr size_t most_shared_bytes = 163 << 10;
+// Grants `kernel` so much; returns the reason why not, or null.
+const char* grant_shared_bytes(const void* kernel, size_t bytes);
 
 // Where the CUDA thread that is running stands.
 struct Place {
@@ -29,12 +37,13 @@ struct Place {
 };
 const Place& here();
 
-// Runs kernel() for every thread of the grid and waits for all. Of the grid's `shared_bytes` of dynamic
-// shared memory each block has its own, filled with a pattern beforehand. What a GPU would refuse to launch
-// is not run: last_error() then gives the reason once. A barrier that not all threads reach aborts. Each
-// `cluster` neighbouring blocks along x run at the same time, in operating-system threads of their own.
-void launch(dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster,
-            const std::function<void()>& kernel);
+// Runs body() for every thread of the grid and waits for all. Of the grid's `shared_bytes` of dynamic
+// shared memory each block has its own, no byte more, filled with a pattern beforehand. What a GPU would
+// refuse to launch is not run: last_error() then gives the reason once. A barrier that not all threads reach
+// aborts. `kernel` tells kernels apart. Each `cluster` neighbouring blocks along x run at the same time, in
+// operating-system threads of their own.
+void launch(const void* kernel, dim3 grid, dim3 block, size_t shared_bytes, unsigned cluster,
+            const std::function<void()>& body);
 const char* last_error();
 
 void* dynamic_shared_memory();

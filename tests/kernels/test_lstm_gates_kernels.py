@@ -8,7 +8,10 @@ import itertools
 import numpy as np
 import pytest
 
-PLACES = ("emulated", "baseline", "avx2", "avx512")
+pytest.importorskip("hypothesis")
+from hypothesis import given
+from hypothesis import strategies as st
+
 SHAPES = {
     "contiguous": (2, 6, 16),  # rows, channels, cells of a channel: rows of whole 16-byte accesses
     "odd": (3, 5, 7),
@@ -88,45 +91,51 @@ class Problem:
         np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.fixture(params=PLACES)
-def place(request, kernels):
-    if request.param not in kernels.places():
-        pytest.skip(f"this CPU has no {request.param}")
-    return request.param
-
-
 OPTIONS = list(itertools.product((False, True), (False, True), (None, "per channel", "per cell")))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_states_and_gradients_are_those_of_the_formulas(kernels, place, shape, dtype):
-    for extra, bias, peephole in OPTIONS:
-        problem = Problem(shape, dtype, extra, bias, peephole)
-        inputs = problem.inputs(kernels)
-        hidden, new_cell = kernels.lstm_gates_forward(place, dtype, inputs)
-        expected_hidden, expected_new_cell = problem.expected()
-        problem.assert_close(from_bits(hidden, dtype), expected_hidden)
-        problem.assert_close(from_bits(new_cell, dtype), expected_new_cell)
+    for options in OPTIONS:
+        assert_exact(kernels, place, Problem(shape, dtype, *options))
 
-        grad_gates, grad_cell, gate_sums, peephole_sums = kernels.lstm_gates_backward(
-            place, dtype, inputs, new_cell, problem.bits["grad_hidden"], problem.bits["grad_new_cell"]
-        )
-        problem.assert_close(from_bits(grad_cell, dtype), problem.expected_gradient("cell"))
-        grad_gates = from_bits(grad_gates, dtype)
-        rows, channels, inner = shape
-        for k in range(4):
-            expected = problem.expected_gradient("gates", np.s_[:, k])
-            problem.assert_close(grad_gates[:, k], expected)
-            if bias:
-                got = gate_sums[:, k].reshape(len(gate_sums), channels, -1).sum(axis=(0, 2), dtype=np.float64)
-                problem.assert_close(got, expected.sum(axis=(0, 2)), addends=np.sqrt(rows * inner))
-        for k, name in enumerate(("w_i", "w_f", "w_o") if peephole else ()):
-            expected = problem.expected_gradient(name).sum(axis=0)
-            expected = expected if problem.per_cell else expected.sum(axis=1, keepdims=True)
-            got = peephole_sums[:, k].reshape(len(peephole_sums), *expected.shape, -1)
-            got = got.sum(axis=(0, 3), dtype=np.float64)
-            problem.assert_close(got, expected, addends=np.sqrt(rows * inner))
+
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 9), st.integers(1, 70)),
+    dtype=st.sampled_from(list(TOLERANCE)),
+    options=st.sampled_from(OPTIONS),
+)
+def test_any_shape_will_do(kernels, place, shape, dtype, options):
+    assert_exact(kernels, place, Problem(shape, dtype, *options))
+
+
+def assert_exact(kernels, place, problem):
+    dtype = problem.dtype
+    inputs = problem.inputs(kernels)
+    hidden, new_cell = kernels.lstm_gates_forward(place, dtype, inputs)
+    expected_hidden, expected_new_cell = problem.expected()
+    problem.assert_close(from_bits(hidden, dtype), expected_hidden)
+    problem.assert_close(from_bits(new_cell, dtype), expected_new_cell)
+
+    grad_gates, grad_cell, gate_sums, peephole_sums = kernels.lstm_gates_backward(
+        place, dtype, inputs, new_cell, problem.bits["grad_hidden"], problem.bits["grad_new_cell"]
+    )
+    problem.assert_close(from_bits(grad_cell, dtype), problem.expected_gradient("cell"))
+    grad_gates = from_bits(grad_gates, dtype)
+    rows, channels, inner = problem.shape
+    for k in range(4):
+        expected = problem.expected_gradient("gates", np.s_[:, k])
+        problem.assert_close(grad_gates[:, k], expected)
+        if "bias" in problem.bits:
+            got = gate_sums[:, k].reshape(len(gate_sums), channels, -1).sum(axis=(0, 2), dtype=np.float64)
+            problem.assert_close(got, expected.sum(axis=(0, 2)), addends=np.sqrt(rows * inner))
+    for k, name in enumerate(("w_i", "w_f", "w_o") if "w_i" in problem.bits else ()):
+        expected = problem.expected_gradient(name).sum(axis=0)
+        expected = expected if problem.per_cell else expected.sum(axis=1, keepdims=True)
+        got = peephole_sums[:, k].reshape(len(peephole_sums), *expected.shape, -1)
+        got = got.sum(axis=(0, 3), dtype=np.float64)
+        problem.assert_close(got, expected, addends=np.sqrt(rows * inner))
 
 
 @pytest.mark.parametrize("absent", ["grad_hidden", "grad_new_cell"])

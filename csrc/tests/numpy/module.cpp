@@ -1,5 +1,6 @@
 // The kernels for NumPy arrays, for tests/kernels: on the CPU with a chosen instruction set, and the CUDA
 // kernels in the emulator. Each op adds itself in a file of its own.
+#include "emulator/grid.h"
 #include "tests/numpy/arrays.h"
 
 namespace vidpred {
@@ -16,17 +17,33 @@ std::vector<std::string> places() {
   return found;
 }
 
+// The order in which the emulator's threads run from now on, and for `shuffled` the seed.
+void set_order(const std::string& order, uint64_t seed) {
+  if (order == "forward") {
+    emulator::set_order(emulator::Order::forward);
+  } else if (order == "reverse") {
+    emulator::set_order(emulator::Order::reverse);
+  } else if (order == "shuffled") {
+    emulator::set_order(emulator::Order::shuffled, seed);
+  } else {
+    throw std::invalid_argument("no order " + order);
+  }
+}
+
 }  // namespace
 
 void add_flow_warp(py::module_& m);
 void add_lstm_gates(py::module_& m);
+void add_planted(py::module_& m);
 void add_sample_pixels(py::module_& m);
 
 }  // namespace vidpred
 
 PYBIND11_MODULE(vidpred_kernels, m) {
   m.def("places", &vidpred::places);
+  m.def("set_order", &vidpred::set_order, pybind11::arg("order"), pybind11::arg("seed") = 0);
   vidpred::add_flow_warp(m);
   vidpred::add_lstm_gates(m);
+  vidpred::add_planted(m);
   vidpred::add_sample_pixels(m);
 }
