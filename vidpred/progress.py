@@ -7,11 +7,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 
-def progress_bar(*, quiet: bool = False) -> Progress:
+def progress_bar(*, quiet: bool = False, steady_over: float = 30.0) -> Progress:
     """A rich progress display on stderr with an estimate of the time left; nothing when `quiet`.
 
     Every task has the field ``note``, which gives way where the terminal is narrow. On something that is
-    not a terminal (a log file, CI) only the final state is printed.
+    not a terminal (a log file, CI) only the final state is printed. The time left is estimated from the
+    last `steady_over` seconds.
     """
     return Progress(
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
@@ -22,4 +23,5 @@ def progress_bar(*, quiet: bool = False) -> Progress:
         console=Console(stderr=True),
         expand=True,
         disable=quiet,
+        speed_estimate_period=steady_over,
     )

@@ -18,6 +18,10 @@ ROW = Row(
     fraction_of_roofline=0.875,
     speedup_vs_eager=2.5,
     max_error=2.4e-7,
+    ms_low=1.2,
+    ms_high=1.5,
+    layer="convlstm paper, layer 2",
+    memory_format="channels_last",
 )
 
 
@@ -33,6 +37,7 @@ def test_the_file_has_the_documented_fields(tmp_path):
     )
     content = json.loads((tmp_path / "r.json").read_text())
     assert content["machine"] == {"cpu": "a cpu"}
+    assert content["complete"] is True
     assert content["skipped"] == [{"name": "lstm_gates", "variant": "compile", "reason": "no compiler"}]
     assert content["rows"] == [
         {
@@ -50,6 +55,10 @@ def test_the_file_has_the_documented_fields(tmp_path):
             "speedup_vs_naive": None,
             "max_error": 2.4e-7,
             "frames_per_s": None,
+            "ms_low": 1.2,
+            "ms_high": 1.5,
+            "layer": "convlstm paper, layer 2",
+            "memory_format": "channels_last",
         }
     ]
 
@@ -57,7 +66,9 @@ def test_the_file_has_the_documented_fields(tmp_path):
 def test_the_table_shows_ratio_fraction_and_error():
     printed = _printed([ROW])
     for expected in (
-        "lstm_gates  float32  4x64x64x64",
+        "lstm_gates  float32  4x64x64x64  channels last  convlstm paper, layer 2",
+        "± ms",
+        "0.150",
         "forward",
         "native",
         "1.234",
@@ -73,6 +84,7 @@ def test_the_table_leaves_out_columns_without_numbers():
     printed = _printed([ROW])
     assert "vs eager" in printed
     assert "vs naive" not in printed
+    assert "± ms" not in _printed([replace(ROW, ms_low=None, ms_high=None)])
     assert "frames/s" not in printed
 
 

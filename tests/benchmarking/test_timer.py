@@ -1,6 +1,6 @@
 import pytest
 
-from vidpred.benchmarking.timer import clock_seconds, interleaved_medians
+from vidpred.benchmarking.timer import Timing, clock_seconds, interleaved_medians, interleaved_timings
 
 
 class Clock:
@@ -54,3 +54,14 @@ def test_rounds_end_with_the_budget_but_never_below_least_nor_above_most(budget,
     _timed(variants, [None], budget=budget, least=3, most=7)
     warm_up = 2
     assert len(calls) == 2 * (warm_up + rounds)
+
+
+def test_the_spread_is_that_of_the_middle_half_of_the_rounds():
+    seconds = iter([50.0, 50.0, 1.0, 2.0, 900.0, 3.0, 4.0])
+    timings = interleaved_timings({"a": lambda _: next(seconds)}, [None], lambda call: call(), budget=0.0)
+    assert timings == {"a": Timing(median=3.0, low=2.0, high=4.0)}
+
+
+def test_a_single_round_has_no_spread():
+    timings = interleaved_timings({"a": lambda _: 1.5}, [None], lambda call: call(), budget=0.0, least=1)
+    assert timings == {"a": Timing(1.5, 1.5, 1.5)}

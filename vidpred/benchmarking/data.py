@@ -19,6 +19,8 @@ from vidpred.data.motion import MOTIONS
 from vidpred.data.moving import MovingSpec
 
 _BATCH = 50
+RESULTS = 2 * len(MOTIONS) + 2
+"""How many rows `run` yields."""
 
 
 def run(*, sequences: int, budget: float) -> Iterator[Row]:

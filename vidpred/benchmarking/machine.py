@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,18 +58,36 @@ def why_no_kernels(device: torch.device) -> str | None:
 def measure_peaks(device: torch.device, budget: float = 1.0) -> Peaks:
     """Measures the copy bandwidth and the float32 matrix-product rate, in about `budget` seconds each.
 
-    The copy moves 128 MiB (1 GiB on a GPU) into memory that is there already; the product is of square
-    matrices of side 2048 (8192 on a GPU).
+    The copy moves 128 MiB (1 GiB on a GPU) into memory that is there already; for the product see
+    `measure_matrix_product`.
     """
-    on_gpu = device.type == "cuda"
-    seconds = partial(interleaved_medians, stopwatch=stopwatch_for(device), budget=budget, inputs=[None])
-
-    source = torch.rand((1 << 28) if on_gpu else (1 << 25), device=device)
+    source = torch.rand((1 << 28) if device.type == "cuda" else (1 << 25), device=device)
     target = torch.empty_like(source)
-    copy = seconds({"copy": lambda _: target.copy_(source)})["copy"]
+    copy = _seconds(lambda: target.copy_(source), device, budget)
     moved = 2 * source.numel() * source.element_size()
+    return Peaks(
+        gb_per_s=moved / copy / 1e9,
+        gflop_per_s=measure_matrix_product(device, torch.float32, budget),
+    )
 
-    side = 8192 if on_gpu else 2048
-    left, right = torch.randn(2, side, side, device=device)
-    product = seconds({"product": lambda _: left @ right})["product"]
-    return Peaks(gb_per_s=moved / copy / 1e9, gflop_per_s=2 * side**3 / product / 1e9)
+
+def peaks_in(dtype: torch.dtype, peaks: Peaks, device: torch.device) -> Peaks:
+    """The peaks that count for computations in `dtype`, from `peaks` in float32."""
+    if dtype == torch.float32:
+        return peaks
+    return replace(peaks, gflop_per_s=measure_matrix_product(device, dtype))
+
+
+def measure_matrix_product(device: torch.device, dtype: torch.dtype, budget: float = 1.0) -> float:
+    """The rate of a product of square matrices, in 10^9 operations a second.
+
+    Their side is 2048, on a GPU 8192, and on a CPU in float16, for which few are made, 512.
+    """
+    side = 8192 if device.type == "cuda" else 512 if dtype == torch.float16 else 2048
+    left, right = torch.randn(2, side, side, device=device).to(dtype)
+    return 2 * side**3 / _seconds(lambda: left @ right, device, budget) / 1e9
+
+
+def _seconds(call: Callable[[], Any], device: torch.device, budget: float) -> float:
+    calls = {"call": lambda _: call()}
+    return interleaved_medians(calls, [None], stopwatch_for(device), budget=budget, least=3)["call"]

@@ -21,6 +21,9 @@ from vidpred.models.registry import MODELS, create_model
 _BACKENDS = {"native": "native", "eager": "reference"}
 """The variants: the whole model on the kernels, and on their plain-torch twins."""
 
+RESULTS_OF_A_CASE = 2 * len(_BACKENDS)
+"""How many rows and skipped variants `run_case` yields: of a training step and of a rollout."""
+
 Step = Callable[[Tensor], Any]
 """From frames (N, T, C, H, W) to whatever is computed of them."""
 

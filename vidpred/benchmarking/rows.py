@@ -27,7 +27,7 @@ class Row:
     dtype: str
     device: str
     variant: str
-    """``native``, ``eager`` (plain torch), ``compile`` (torch.compile of the same), or ``naive``."""
+    """``native``, ``eager`` (plain torch), ``compile`` (torch.compile of the same), ``naive``, or another."""
     ms: float
     """Median, in milliseconds."""
     gb_per_s: float | None = None
@@ -38,6 +38,20 @@ class Row:
     max_error: float | None = None
     """Largest absolute difference from the same computed in float64."""
     frames_per_s: float | None = None
+    ms_low: float | None = None
+    ms_high: float | None = None
+    """The quartiles: half of the rounds took between the two."""
+    layer: str | None = None
+    """Where a model has the op at this shape."""
+    memory_format: str | None = None
+    """``contiguous_format`` or ``channels_last``."""
+
+    @property
+    def half_spread(self) -> float | None:
+        """Half the distance between the quartiles, in milliseconds."""
+        if self.ms_low is None or self.ms_high is None:
+            return None
+        return (self.ms_high - self.ms_low) / 2
 
     def as_json(self) -> dict[str, Any]:
         """The row with the names of the JSON file."""
@@ -60,11 +74,14 @@ class Report:
     machine: dict[str, Any]
     rows: list[Row] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    complete: bool = True
+    """Whether the suite came to its end."""
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to a JSON file."""
         content = {
             "machine": self.machine,
+            "complete": self.complete,
             "rows": [row.as_json() for row in self.rows],
             "skipped": [vars(skipped) for skipped in self.skipped],
         }
@@ -74,6 +91,7 @@ class Report:
 
 _COLUMNS = {
     "ms": ("ms", "{:.3f}"),
+    "half_spread": ("± ms", "{:.3f}"),
     "frames_per_s": ("frames/s", "{:.0f}"),
     "gb_per_s": ("GB/s", "{:.1f}"),
     "gflop_per_s": ("GFLOP/s", "{:.1f}"),
@@ -87,9 +105,8 @@ _COLUMNS = {
 def tables(rows: Sequence[Row]) -> Iterator[Table]:
     """One table for each case, titled with it; a column in which no row has a number is left out."""
     columns = [name for name in _COLUMNS if any(getattr(row, name) is not None for row in rows)]
-    for (name, dtype, shape), group in groupby(rows, lambda row: (row.name, row.dtype, row.shape)):
-        title = f"{name}  {dtype}  {'x'.join(map(str, shape))}"
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading, group in groupby(rows, title):
+        table = Table(title=heading, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("pass", min_width=16)
         table.add_column("variant", min_width=7)
         for column in columns:
@@ -98,6 +115,13 @@ def tables(rows: Sequence[Row]) -> Iterator[Table]:
             numbers = (_format(_COLUMNS[column][1], getattr(row, column)) for column in columns)
             table.add_row(row.stage, row.variant, *numbers)
         yield table
+
+
+def title(row: Row) -> str:
+    """What tells the case of a row from others: op, dtype, size, layout, layer."""
+    size = "x".join(map(str, row.shape))
+    layout = "channels last" if row.memory_format == "channels_last" else None
+    return "  ".join(part for part in (row.name, row.dtype, size, layout, row.layer) if part)
 
 
 def _format(pattern: str, value: float | None) -> str:

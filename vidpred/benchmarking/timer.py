@@ -1,16 +1,17 @@
 """Timing several ways of doing one thing so that their ratios can be believed.
 
 The variants take turns, so that whatever else the machine does falls on all alike, and the median of the
-rounds is reported, which a few disturbed rounds do not move.
+rounds is reported, which a few disturbed rounds do not move, with the quartiles as a measure of the spread.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
-from statistics import median
+from statistics import quantiles
 from typing import Any, TypeVar
 
 import torch
@@ -18,6 +19,15 @@ import torch
 Inputs = TypeVar("Inputs")
 Stopwatch = Callable[[Callable[[], Any]], float]
 """Calls what it is given and returns the seconds that took."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the rounds took, in seconds: their median, and the quartiles between which half of them lie."""
+
+    median: float
+    low: float
+    high: float
 
 
 def interleaved_medians(
@@ -29,7 +39,21 @@ def interleaved_medians(
     most: int = 200,
     least: int = 5,
 ) -> dict[str, float]:
-    """Times every variant once a round and returns the median of each, in seconds.
+    """The medians of `interleaved_timings`, in seconds."""
+    timings = interleaved_timings(variants, inputs, stopwatch, budget=budget, most=most, least=least)
+    return {name: timing.median for name, timing in timings.items()}
+
+
+def interleaved_timings(
+    variants: Mapping[str, Callable[[Inputs], Any]],
+    inputs: Sequence[Inputs],
+    stopwatch: Stopwatch,
+    *,
+    budget: float,
+    most: int = 200,
+    least: int = 5,
+) -> dict[str, Timing]:
+    """Times every variant once a round.
 
     Args:
         variants: what to time, by name; each is called with one element of `inputs`.
@@ -52,7 +76,14 @@ def interleaved_medians(
                 spent += seconds
         if round_number + 1 >= warm_up + least and spent >= budget:
             break
-    return {name: median(seconds) for name, seconds in times.items()}
+    return {name: _timing(seconds) for name, seconds in times.items()}
+
+
+def _timing(seconds: Sequence[float]) -> Timing:
+    if len(seconds) == 1:
+        return Timing(seconds[0], seconds[0], seconds[0])
+    low, middle, high = quantiles(seconds, n=4, method="inclusive")
+    return Timing(middle, low, high)
 
 
 def stopwatch_for(device: torch.device) -> Stopwatch:

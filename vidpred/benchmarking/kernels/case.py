@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class Case:
 
     `variants` must hold ``native`` and ``eager``; ``eager`` is the plain-torch formulation that a good
     engineer would write. It is also what ``compile`` compiles and, in float64, the measure of errors.
+    ``naive``, the formula done step by step, and variants by names of their own may stand beside them.
     """
 
     name: str
@@ -32,3 +33,17 @@ class Case:
     forward: Work
     backward: Work
     """What the backward pass adds to the forward pass."""
+    layer: str = ""
+    """Where a model has this op at this shape, such as ``vrnn paper, LSTM``."""
+    memory_format: torch.memory_format = torch.contiguous_format
+    """Of all inputs with four dimensions."""
+
+    def in_dtype(self, dtype: torch.dtype) -> Case:
+        """The same case with all tensors of another dtype."""
+        if dtype == self.dtype:
+            return self
+        forward, backward = (
+            replace(work, bytes=work.bytes * dtype.itemsize // self.dtype.itemsize)
+            for work in (self.forward, self.backward)
+        )
+        return replace(self, dtype=dtype, forward=forward, backward=backward)

@@ -13,11 +13,13 @@ from vidpred import ops
 from vidpred.benchmarking.kernels.case import Case, Formula
 from vidpred.benchmarking.roofline import Work
 
-_LAYER = (32, 1024)
-"""(N, C) of the fully connected LSTM in `vrnn` at its paper's width, which passes `extra`."""
+_LAYER = (50, 1024)
+"""(N, C) of the fully connected LSTM in `vrnn`, which passes `extra`."""
 _MAP = (4, 64, 64, 64)
 """(N, C, H, W) of a ConvLSTM layer on full frames: 1,048,576 cells."""
 _LARGE_MAP = (32, 64, 64, 64)
+
+_LAYERS = {_LAYER: "vrnn paper, LSTM", _MAP: "convlstm paper, layer 2", _LARGE_MAP: "convlstm paper, layer 2"}
 
 
 def cases(quick: bool) -> list[Case]:
@@ -71,6 +73,7 @@ def _case(
         },
         forward=Work(bytes=forward * cells * dtype.itemsize),
         backward=Work(bytes=backward * cells * dtype.itemsize),
+        layer=_LAYERS.get(shape, ""),
     )
 
 

@@ -5,22 +5,35 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from vidpred.benchmarking import graphs
 from vidpred.benchmarking.kernels import lstm_gates
 from vidpred.benchmarking.kernels.case import Case, Formula
 from vidpred.benchmarking.machine import why_no_kernels
 from vidpred.benchmarking.roofline import Peaks, Work, fraction, gb_per_s, gflop_per_s
 from vidpred.benchmarking.rows import Row, Skipped, speedups
-from vidpred.benchmarking.timer import interleaved_medians, stopwatch_for
+from vidpred.benchmarking.timer import Timing, interleaved_timings, stopwatch_for
+from vidpred.errors import unknown_name
 
 OPS = (lstm_gates,)
-"""The modules whose `cases` are run."""
+"""The modules whose `cases` are run, each named after its op."""
+
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+}
 
 _CACHE_BYTES = 256 << 20
 """More than the caches of today's CPUs and GPUs hold."""
+
+_SMALL_LAUNCH = 200e-6
+"""Seconds; what a GPU does in less is timed in a CUDA graph too."""
+_MOST_CALLS_IN_A_GRAPH = 100
 
 
 @dataclass(frozen=True)
@@ -35,15 +48,52 @@ Pass = Callable[[Tensors], Sequence[Tensor]]
 """What is timed: from a set of tensors to all results, which are freshly allocated."""
 
 
-def cases(quick: bool) -> list[Case]:
-    """All cases of all ops; a few when `quick`."""
-    return [case for op in OPS for case in op.cases(quick)]
+def cases(quick: bool, ops: Sequence[str] = (), dtypes: Sequence[str] = ()) -> list[Case]:
+    """The cases of the ops, a few of each when `quick`.
+
+    Args:
+        quick: only those that show the most.
+        ops: names of the ops to take; all when empty.
+        dtypes: names of the dtypes to run every case in; when empty, each in those of its own.
+
+    Raises:
+        ConfigError: there is no op or dtype of that name.
+    """
+    modules = {_name(module): module for module in OPS}
+    wanted = [_choose("op", name, modules) for name in ops] or list(OPS)
+    found = [case for module in dict.fromkeys(wanted) for case in module.cases(quick)]
+    if not dtypes:
+        return found
+    chosen = [_choose("dtype", name, DTYPES) for name in dtypes]
+    in_each: dict[tuple[Any, ...], Case] = {}
+    for case in found:
+        for dtype in chosen:
+            key = (case.name, case.layer, case.shape, case.memory_format, dtype)
+            in_each.setdefault(key, case.in_dtype(dtype))
+    return list(in_each.values())
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rpartition(".")[2]
+
+
+def _choose(kind: str, name: str, choices: Mapping[str, Any]) -> Any:
+    if name not in choices:
+        raise unknown_name(kind, name, choices)
+    return choices[name]
+
+
+def expected_results(case: Case) -> int:
+    """How many rows and skipped variants `run_case` yields, replays of graphs apart."""
+    return 2 * len({*case.variants, "compile"})
 
 
 def run_case(
     case: Case, device: torch.device, peaks: Peaks, *, cold: bool, budget: float
 ) -> Iterator[Row | Skipped]:
     """Yields the rows of one case, pass by pass, and a reason for each variant that cannot run.
+
+    On a GPU the passes that take next to no time are timed once more, as replays of a CUDA graph.
 
     Args:
         case: what to run.
@@ -67,9 +117,41 @@ def run_case(
                 yield Skipped(f"{case.name} {stage}", variant, reason)
             else:
                 passes[variant] = as_pass(formula)
-        seconds = interleaved_medians(passes, sets, stopwatch_for(device), budget=budget)
+        timings = interleaved_timings(passes, sets, stopwatch_for(device), budget=budget)
         errors = {variant: _max_error(case, as_pass, passes[variant], sets[0]) for variant in passes}
-        yield from _rows(case, device, stage, work, peaks, seconds, errors)
+        yield from _rows(case, device, stage, work, peaks, timings, errors)
+        if device.type == "cuda" and min(timing.median for timing in timings.values()) < _SMALL_LAUNCH:
+            timings, skipped = _replays(case, stage, passes, sets, device, budget)
+            yield from skipped
+            yield from _rows(case, device, f"{stage}, graph replay", work, peaks, timings, errors)
+
+
+def _replays(
+    case: Case,
+    stage: str,
+    passes: Mapping[str, Pass],
+    sets: Sequence[Tensors],
+    device: torch.device,
+    budget: float,
+) -> tuple[dict[str, Timing], list[Skipped]]:
+    """What a pass takes in a CUDA graph that makes it on many sets of inputs, and what no graph can hold."""
+    inputs = sets[:_MOST_CALLS_IN_A_GRAPH]
+    replays: dict[str, Callable[[None], None]] = {}
+    skipped = []
+    for variant, run in passes.items():
+        try:
+            replay = graphs.capture(run, inputs)
+        except RuntimeError as error:
+            reason = f"not captured in a graph: {_first_line(error)}"
+            skipped.append(Skipped(f"{case.name} {stage}, graph replay", variant, reason))
+        else:
+            replays[variant] = lambda _, replay=replay: replay()  # type: ignore[misc]
+    timings = interleaved_timings(replays, [None], stopwatch_for(device), budget=budget)
+    calls = len(inputs)
+    return {
+        variant: Timing(timing.median / calls, timing.low / calls, timing.high / calls)
+        for variant, timing in timings.items()
+    }, skipped
 
 
 def _rows(
@@ -78,11 +160,12 @@ def _rows(
     stage: str,
     work: Work,
     peaks: Peaks,
-    seconds: Mapping[str, float],
+    timings: Mapping[str, Timing],
     errors: Mapping[str, float],
 ) -> Iterator[Row]:
+    seconds = {variant: timing.median for variant, timing in timings.items()}
     vs_eager, vs_naive = speedups(seconds, "eager"), speedups(seconds, "naive")
-    for variant, time in seconds.items():
+    for variant, timing in timings.items():
         yield Row(
             name=case.name,
             stage=stage,
@@ -90,13 +173,17 @@ def _rows(
             dtype=str(case.dtype).removeprefix("torch."),
             device=device.type,
             variant=variant,
-            ms=time * 1e3,
-            gb_per_s=gb_per_s(work, time),
-            gflop_per_s=gflop_per_s(work, time),
-            fraction_of_roofline=fraction(work, time, peaks),
+            ms=timing.median * 1e3,
+            ms_low=timing.low * 1e3,
+            ms_high=timing.high * 1e3,
+            gb_per_s=gb_per_s(work, timing.median),
+            gflop_per_s=gflop_per_s(work, timing.median),
+            fraction_of_roofline=fraction(work, timing.median, peaks),
             speedup_vs_eager=vs_eager[variant],
             speedup_vs_naive=vs_naive[variant],
             max_error=errors[variant],
+            layer=case.layer or None,
+            memory_format=str(case.memory_format).removeprefix("torch."),
         )
 
 
@@ -108,16 +195,22 @@ def _variants(case: Case) -> dict[str, Formula]:
 
 
 def _why_not(variant: str, run: Pass, tensors: Tensors, device: torch.device) -> str | None:
-    """Why a variant cannot run, in one line; None if it can. Compiling is tried."""
-    if variant == "native":
-        return why_no_kernels(device)
-    if variant != "compile":
-        return None
+    """Why a variant cannot run, in one line; None if it can, which is tried."""
+    if variant == "native" and (reason := why_no_kernels(device)):
+        return reason
     try:
         run(tensors)
+    except torch.OutOfMemoryError as error:
+        return _first_line(error)
     except Exception as error:  # torch.compile raises whatever its compiler or backend does
-        return f"torch.compile failed: {(str(error).strip() or repr(error)).splitlines()[0]}"
+        if variant != "compile":
+            raise
+        return f"torch.compile failed: {_first_line(error)}"
     return None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def _forward(formula: Formula) -> Pass:
@@ -137,10 +230,12 @@ def _forward_and_backward(formula: Formula) -> Pass:
 
 
 def _random_tensors(case: Case, device: torch.device) -> Tensors:
-    inputs = [
-        torch.randn(shape, device=device, dtype=case.dtype, requires_grad=True)
-        for shape in case.inputs.values()
-    ]
+    inputs = []
+    for shape in case.inputs.values():
+        values = torch.randn(shape, device=device, dtype=case.dtype)
+        if len(shape) == 4:
+            values = values.contiguous(memory_format=case.memory_format)
+        inputs.append(values.requires_grad_())
     with torch.no_grad():
         outputs = case.variants["eager"](inputs)
     return Tensors(inputs, [torch.randn_like(output) for output in outputs])
