@@ -49,7 +49,7 @@ def warp(features, flow, grad, padding):
 @pytest.mark.parametrize("channels_last", [False, True], ids=["contiguous", "channels last"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_values_and_gradients_are_those_of_the_loops(kernels, shape, dtype, channels_last, padding):
+def test_values_and_gradients_are_those_of_the_loops(kernels, place, shape, dtype, channels_last, padding):
     random = np.random.default_rng(0)
     batch, channels, height, width = shape
     flow = 2.5 * random.standard_normal((batch, 2, height, width))
@@ -64,20 +64,16 @@ def test_values_and_gradients_are_those_of_the_loops(kernels, shape, dtype, chan
         return np.ascontiguousarray(array.transpose(order)) if channels_last else array
 
     sizes = (batch, channels, height, width)
-    for place in kernels.places():
-        given = (laid_out(bits["features"]), bits["flow"])
-        options = (sizes, channels_last, padding == "border")
-        warped = kernels.flow_warp_forward(place, dtype, *options, *given)
-        grad_features, sums = kernels.flow_warp_backward(
-            place, dtype, *options, *given, laid_out(bits["grad"])
-        )
-        on_cuda = place.startswith("emulated")
-        grad_features = grad_features if on_cuda else from_bits(grad_features, dtype)
-        got = (
-            laid_out(from_bits(warped, dtype), back=True),
-            laid_out(grad_features.astype(np.float64), back=True),
-            sums.sum(axis=0, dtype=np.float64),
-        )
-        for name, result, truth in zip(("warped", "features", "flow"), got, expected, strict=True):
-            bound = TOLERANCE[dtype] * (channels**0.5 if name == "flow" else 1)
-            np.testing.assert_allclose(result, truth, rtol=bound, atol=bound, err_msg=f"{place}: {name}")
+    given = (laid_out(bits["features"]), bits["flow"])
+    options = (sizes, channels_last, padding == "border")
+    warped = kernels.flow_warp_forward(place, dtype, *options, *given)
+    grad_features, sums = kernels.flow_warp_backward(place, dtype, *options, *given, laid_out(bits["grad"]))
+    grad_features = grad_features if place == "emulated" else from_bits(grad_features, dtype)
+    got = (
+        laid_out(from_bits(warped, dtype), back=True),
+        laid_out(grad_features.astype(np.float64), back=True),
+        sums.sum(axis=0, dtype=np.float64),
+    )
+    for name, result, truth in zip(("warped", "features", "flow"), got, expected, strict=True):
+        bound = TOLERANCE[dtype] * (channels**0.5 if name == "flow" else 1)
+        np.testing.assert_allclose(result, truth, rtol=bound, atol=bound, err_msg=name)

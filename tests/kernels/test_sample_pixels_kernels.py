@@ -7,15 +7,6 @@ import torch
 from vidpred.nn.masked_conv import PixelDecoder
 from vidpred.nn.masked_conv.tracing import TracedDecoder
 
-PLACES = ("emulated", "baseline", "avx2", "avx512")
-
-
-@pytest.fixture(params=PLACES)
-def place(request, kernels):
-    if request.param not in kernels.places():
-        pytest.skip(f"this CPU has no {request.param}")
-    return request.param
-
 
 @pytest.mark.parametrize(("colors", "levels"), [(1, 1), (1, 7), (3, 4)])
 @torch.no_grad()

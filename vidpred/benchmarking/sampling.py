@@ -12,7 +12,7 @@ from vidpred import ops
 from vidpred.benchmarking.machine import why_no_kernels
 from vidpred.benchmarking.roofline import Peaks, Work, fraction, gflop_per_s
 from vidpred.benchmarking.rows import Row, Skipped, speedups
-from vidpred.benchmarking.timer import interleaved_medians, stopwatch_for
+from vidpred.benchmarking.timer import interleaved_timings, stopwatch_for
 from vidpred.nn.masked_conv import PixelDecoder, PixelSampler
 from vidpred.ops.pixel_program import Operation, PixelProgram
 
@@ -21,6 +21,9 @@ NAIVE = (
     "no variant counts the convolution of the context, which is computed once"
 )
 """How the naive time comes about, for reports."""
+
+RESULTS_OF_A_CASE = 3
+"""How many rows and skipped variants `run_case` yields."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,9 @@ def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -
     else:
         variants["native"] = lambda given: sampler.with_logits(context, given)
     variants |= {"eager": _on_plain_torch(sampler, context), "naive": lambda image: decoder(image, context)}
-    seconds = interleaved_medians(variants, [noise], stopwatch_for(device), budget=budget, least=3)
-    seconds["naive"] *= case.size**2
+    timings = interleaved_timings(variants, [noise], stopwatch_for(device), budget=budget, least=3)
+    timings["naive"] = timings["naive"].times(case.size**2)
+    seconds = {variant: timing.median for variant, timing in timings.items()}
 
     image, logits = sampler.with_logits(context, noise)
     exact = decoder.double()(image.double(), context.double())
@@ -81,6 +85,8 @@ def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -
             device=device.type,
             variant=variant,
             ms=time * 1e3,
+            ms_low=timings[variant].low * 1e3,
+            ms_high=timings[variant].high * 1e3,
             gflop_per_s=gflop_per_s(work, time),
             fraction_of_roofline=fraction(work, time, peaks),
             speedup_vs_eager=vs_eager[variant],

@@ -95,17 +95,16 @@ def models(quick: Quick = False, json: Json = None, device: Device = "auto", thr
 @bench_app.command()
 def sampling(quick: Quick = False, json: Json = None, device: Device = "auto", threads: Threads = 0) -> None:
     """A frame from the decoder of the Video Pixel Network, against the loop over its pixels."""
-    chosen, peaks, report = _start(device, threads)
+    chosen, peaks, report = _start(device, threads, json)
 
     from vidpred.benchmarking import sampling as suite
 
     budget = 2.0 if quick else 20.0
-    results = (
-        result for case in suite.cases(quick) for result in suite.run_case(case, chosen, peaks, budget=budget)
-    )
+    cases = suite.cases(quick)
+    results = (result for case in cases for result in suite.run_case(case, chosen, peaks, budget=budget))
     report.machine["naive"] = suite.NAIVE
     print(suite.NAIVE)
-    _finish(report, results, json)
+    _finish(report, results, len(cases) * suite.RESULTS_OF_A_CASE, json)
 
 
 @bench_app.command()

@@ -19,13 +19,26 @@ _LARGE = (8, 64, 128, 128)
 
 def cases(quick: bool) -> list[Case]:
     """The cases; the two sizes in float32 when `quick`."""
-    plain = [_case(_PAPER, torch.float32), _case(_LARGE, torch.float32)]
+    paper = _case(_PAPER, torch.float32, layer="flow_autoencoder paper, features")
+    large = _case(_LARGE, torch.float32)
     if quick:
-        return plain
-    return [*plain, _case(_LARGE, torch.float32, "border"), _case(_LARGE, torch.bfloat16)]
+        return [paper, large]
+    return [
+        paper,
+        large,
+        _case(_LARGE, torch.float32, memory_format=torch.channels_last),
+        _case(_LARGE, torch.float32, "border"),
+        _case(_LARGE, torch.bfloat16),
+    ]
 
 
-def _case(shape: tuple[int, ...], dtype: torch.dtype, padding: str = "zeros") -> Case:
+def _case(
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    padding: str = "zeros",
+    layer: str = "",
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Case:
     batch, channels, height, width = shape
     pixels = batch * height * width
     size = dtype.itemsize
@@ -56,4 +69,6 @@ def _case(shape: tuple[int, ...], dtype: torch.dtype, padding: str = "zeros") ->
         # Features and flow; what comes out. Then both again, what is given, and both gradients.
         forward=Work(bytes=(2 * channels + 2) * pixels * size),
         backward=Work(bytes=(3 * channels + 4) * pixels * size),
+        layer=layer,
+        memory_format=memory_format,
     )
