@@ -51,7 +51,9 @@ Tensor forward_on_cpu(const Tensor& features, const Tensor& flow, bool border, b
 
 // Adds up partial sums, (groups, N, 2, H, W).
 Tensor add_up(const Tensor& sums, ScalarType dtype) {
-  return torch::stable::to(torch::stable::sum(sums, std::vector<int64_t>{0}), dtype);
+  const Tensor total = sums.size(0) == 1 ? torch::stable::select(sums, 0, 0)
+                                         : torch::stable::sum(sums, std::vector<int64_t>{0});
+  return torch::stable::to(total, dtype);
 }
 
 Tensor empty_sums(int64_t groups, const Inputs& in) {

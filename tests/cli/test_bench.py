@@ -143,7 +143,7 @@ def test_data_runs_its_suite(monkeypatch, capsys):
         (["kernels", "--threads", "-1"], 2, "--threads"),
         (["kernels", "--op", "lstm_gate"], 2, "unknown op 'lstm_gate'; did you mean 'lstm_gates'?"),
         (["kernels", "--dtype", "float"], 2, "(choices: bfloat16, float16, float32, float64)"),
-        (["sampling"], 2, "sampling"),
+        (["training"], 2, "training"),
         (["data", "--json", "/proc/nowhere/data.json"], 1, "cannot write /proc/nowhere/data.json"),
     ],
 )

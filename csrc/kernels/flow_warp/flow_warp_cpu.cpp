@@ -37,7 +37,7 @@ class FlowWarpTasks {
   }
 
  private:
-  static constexpr int64_t wanted_tasks = 16;
+  static constexpr int64_t wanted_tasks = 8;
 
   const FlowWarpShape& shape_;
   int64_t blocks_, groups_;

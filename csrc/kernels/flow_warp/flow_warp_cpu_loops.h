@@ -9,31 +9,43 @@ constexpr int64_t tile_pixels = 128;
 // The corners of neighbouring pixels of a row, each kind of number together.
 template <class A>
 struct CornersTile {
-  alignas(64) int32_t pixel[4][tile_pixels];
-  alignas(64) A weight[4][tile_pixels];
-  alignas(64) A right[tile_pixels], below[tile_pixels];  // fractions
-  alignas(64) A along_x[tile_pixels], along_y[tile_pixels];
+  int32_t left[tile_pixels], above[tile_pixels];
+  A right[tile_pixels], below[tile_pixels];  // fractions
+  A along_x[tile_pixels], along_y[tile_pixels];
+  int32_t pixel[4][tile_pixels];
+  A weight[4][tile_pixels];
 };
 
+// Where coordinates start, start + step, start + 2 * step, ... fall when moved along the flow.
 template <FlowPadding padding, class T, class A>
-void find_corners(const FlowWarpShape& shape, const T* flow, int64_t y, int64_t first, int64_t count,
-                  CornersTile<A>& tile) {
-  const T* const flow_x = flow + y * shape.width + first;
-  const T* const flow_y = flow_x + shape.pixels();
-  const int32_t width = int32_t(shape.width), height = int32_t(shape.height), start = int32_t(first);
-  const A row = A(y);
+void find_between(const T* flow, int32_t start, int32_t step, int32_t size, int32_t count, int32_t* first,
+                  A* fraction, A* slope) {
 #pragma omp simd
-  for (int32_t j = 0; j < int32_t(count); ++j) {
-    const Corners<A> corners =
-        corners_at<padding>(A(start + j) + widen(flow_x[j]), row + widen(flow_y[j]), width, height);
+  for (int32_t j = 0; j < count; ++j) {
+    const Between<A> place = between<padding>(A(start + j * step) + widen(flow[j]), size);
+    first[j] = place.first;
+    fraction[j] = place.fraction;
+    slope[j] = place.slope;
+  }
+}
+
+// In three loops, each simple enough for the compiler to vectorise.
+template <FlowPadding padding, class T, class A>
+void find_corners(const FlowWarpShape& shape, const T* flow, int64_t y, int64_t start, int64_t length,
+                  CornersTile<A>& tile) {
+  const T* const flow_x = flow + y * shape.width + start;
+  const int32_t width = int32_t(shape.width), height = int32_t(shape.height), count = int32_t(length);
+  find_between<padding>(flow_x, int32_t(start), 1, width, count, tile.left, tile.right, tile.along_x);
+  find_between<padding>(flow_x + shape.pixels(), int32_t(y), 0, height, count, tile.above, tile.below,
+                        tile.along_y);
+#pragma omp simd
+  for (int32_t j = 0; j < count; ++j) {
+    const Corners<A> corners = corners_between<A>({tile.left[j], tile.right[j], 1},
+                                                  {tile.above[j], tile.below[j], 1}, width, height);
     for (int k = 0; k < 4; ++k) {
       tile.pixel[k][j] = corners.pixel[k];
       tile.weight[k][j] = corners.weight[k];
     }
-    tile.right[j] = corners.x.fraction;
-    tile.below[j] = corners.y.fraction;
-    tile.along_x[j] = corners.x.slope;
-    tile.along_y[j] = corners.y.slope;
   }
 }
 
@@ -67,15 +79,16 @@ template <class T, class A>
 void pack(const T* from, int64_t stride, int64_t count, int64_t channels, A* block) {
   int64_t done = 0;
   if constexpr (std::is_same_v<T, float>) {
-    for (; channels == block_channels && done + 4 <= count; done += 4) {
-      for (int64_t c = 0; c < block_channels; c += 4) {
+    done = channels == block_channels ? count / 4 * 4 : 0;
+    for (int64_t c = 0; c < block_channels; c += 4) {
+      for (int64_t p = 0; p < done; p += 4) {
         Four square[4];
         for (int64_t k = 0; k < 4; ++k) {
-          square[k] = *reinterpret_cast<const Four*>(from + (c + k) * stride + done);
+          square[k] = *reinterpret_cast<const Four*>(from + (c + k) * stride + p);
         }
         transpose(square);
         for (int64_t k = 0; k < 4; ++k) {
-          *reinterpret_cast<Four*>(block + (done + k) * block_channels + c) = square[k];
+          *reinterpret_cast<Four*>(block + (p + k) * block_channels + c) = square[k];
         }
       }
     }
@@ -92,15 +105,16 @@ template <class T, class A>
 void unpack(const A* block, int64_t stride, int64_t count, int64_t channels, T* to) {
   int64_t done = 0;
   if constexpr (std::is_same_v<T, float>) {
-    for (; channels == block_channels && done + 4 <= count; done += 4) {
-      for (int64_t c = 0; c < block_channels; c += 4) {
+    done = channels == block_channels ? count / 4 * 4 : 0;
+    for (int64_t c = 0; c < block_channels; c += 4) {
+      for (int64_t p = 0; p < done; p += 4) {
         Four square[4];
         for (int64_t k = 0; k < 4; ++k) {
-          square[k] = *reinterpret_cast<const Four*>(block + (done + k) * block_channels + c);
+          square[k] = *reinterpret_cast<const Four*>(block + (p + k) * block_channels + c);
         }
         transpose(square);
         for (int64_t k = 0; k < 4; ++k) {
-          *reinterpret_cast<Four*>(to + (c + k) * stride + done) = square[k];
+          *reinterpret_cast<Four*>(to + (c + k) * stride + p) = square[k];
         }
       }
     }

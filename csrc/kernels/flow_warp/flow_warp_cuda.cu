@@ -24,7 +24,8 @@ __device__ Corners<accumulate_t<T>> find_corners(const FlowWarpShape& shape, con
   const T* const flow_x = flow + sample * 2 * shape.pixels() + pixel;
   const A x = A(pixel % shape.width) + widen(flow_x[0]);
   const A y = A(pixel / shape.width) + widen(flow_x[shape.pixels()]);
-  return corners_at<padding>(x, y, int32_t(shape.width), int32_t(shape.height));
+  const int32_t width = int32_t(shape.width), height = int32_t(shape.height);
+  return corners_between(between<padding>(x, width), between<padding>(y, height), width, height);
 }
 
 // Of a plane of pixels.

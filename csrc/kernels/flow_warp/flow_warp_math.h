@@ -27,7 +27,7 @@ VP_HOST_DEVICE Between<A> between(A coordinate, int32_t size) {
   used = used > most ? most : used;
   const A number = used == used ? used : least;
   const A below = floor(number);
-  const bool moves = padding == FlowPadding::zeros || !(coordinate <= least || coordinate >= most);
+  const bool moves = (padding == FlowPadding::zeros) | !((coordinate <= least) | (coordinate >= most));
   return {int32_t(below), used - below, A(moves)};
 }
 
@@ -39,19 +39,20 @@ struct Corners {
   Between<A> x, y;
 };
 
-template <FlowPadding padding, class A>
-VP_HOST_DEVICE Corners<A> corners_at(A x, A y, int32_t width, int32_t height) {
-  const Between<A> column = between<padding>(x, width), row = between<padding>(y, height);
+template <class A>
+VP_HOST_DEVICE Corners<A> corners_between(const Between<A>& x, const Between<A>& y, int32_t width,
+                                          int32_t height) {
   const auto pixel = [&](int32_t v, int32_t u) {
-    const bool inside = v >= 0 && v < height && u >= 0 && u < width;
+    // One comparison finds what is below zero too; & instead of && lets the compiler vectorise.
+    const bool inside = (uint32_t(v) < uint32_t(height)) & (uint32_t(u) < uint32_t(width));
     return inside ? v * width + u : -1;
   };
-  const A right = column.fraction, below = row.fraction;
-  return {{pixel(row.first, column.first), pixel(row.first, column.first + 1),
-           pixel(row.first + 1, column.first), pixel(row.first + 1, column.first + 1)},
+  const A right = x.fraction, below = y.fraction;
+  return {{pixel(y.first, x.first), pixel(y.first, x.first + 1), pixel(y.first + 1, x.first),
+           pixel(y.first + 1, x.first + 1)},
           {(1 - right) * (1 - below), right * (1 - below), (1 - right) * below, right * below},
-          column,
-          row};
+          x,
+          y};
 }
 
 // Eq. 3.5: the value between four values.
