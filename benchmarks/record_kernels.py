@@ -27,10 +27,7 @@ PASSES = ("forward", "forward+backward")
 
 def main(arguments: list[str]) -> None:
     """Measures unless a recorded result is given, and writes the README."""
-    if arguments[:1] == ["--table"]:
-        recorded = Path(arguments[1]).resolve()
-    else:
-        recorded = record(arguments)
+    recorded = Path(arguments[1]).resolve() if arguments[:1] == ["--table"] else record(arguments)
     README.write_text(refreshed(README.read_text(), json.loads(recorded.read_text()), recorded))
     print(f"{README.name} shows {recorded.relative_to(ROOT)}")
 
@@ -51,10 +48,7 @@ def record(options: list[str]) -> Path:
 
 def machine_name(machine: Mapping[str, Any]) -> str:
     """What files about a machine are called after: ``amd-epyc-2-cores``, or the name of its GPU."""
-    if machine["gpu"]:
-        name = machine["gpu"]["name"]
-    else:
-        name = f"{machine['cpu']} {machine['cores']} cores"
+    name = machine["gpu"]["name"] if machine["gpu"] else f"{machine['cpu']} {machine['cores']} cores"
     return re.sub(r"[^a-z0-9]+", "-", re.sub(r"\(R\)|\(TM\)", "", name).lower()).strip("-")
 
 
@@ -71,13 +65,11 @@ def section(report: Mapping[str, Any], recorded: Path) -> str:
     """The table in Markdown, with a sentence on the machine before it and the plot named behind it."""
     machine = report["machine"]
     computer = machine["gpu"]["name"] if machine["gpu"] else f"{machine['cpu']}, {machine['threads']} threads"
-    rates = (
-        f"{machine['copy_gb_per_s']:.0f} GB/s of copying, {machine['matrix_product_gflop_per_s']:.0f} GFLOP/s"
-    )
+    copying, products = machine["copy_gb_per_s"], machine["matrix_product_gflop_per_s"]
     lines = [
         f"The kernels on {computer} (torch {machine['torch'].partition('+')[0]}, {machine['inputs']} inputs; "
-        f"{rates} of matrix products), medians of one run; in parentheses how many times faster than eager torch "
-        "and than `torch.compile` of the same:",
+        f"{copying:.0f} GB/s of copying, {products:.0f} GFLOP/s of matrix products), medians of one run; in "
+        "parentheses how many times faster than eager torch and than `torch.compile` of the same:",
         "",
         "| op | shape | from | forward | forward and backward |",
         "|---|---|---|---|---|",
