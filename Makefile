@@ -58,8 +58,8 @@ lint: $(STAMP)  ## Check style, types and the direction of imports.
 	$(BIN)lint-imports
 	$(BIN)clang-format --dry-run --Werror $(filter %.h %.cpp %.cu,$(SOURCES))
 
-bench: $(STAMP)  ## Measure the kernels against eager and compiled torch.
-	$(PY) -m vidpred bench kernels
+bench: $(STAMP)  ## Measure the kernels, record the result and refresh the README's table.
+	$(PY) benchmarks/record_kernels.py
 
 gpu:  ## On a machine with a GPU: build, test, sanitize and measure, into build/gpu.
 	PYTHON=$(PYTHON) benchmarks/gpu.sh
