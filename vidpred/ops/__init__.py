@@ -8,6 +8,7 @@ from vidpred.ops import reference
 from vidpred.ops._extension import backend, build_info, cpu_capability, use_backend
 from vidpred.ops.checks import DeviceError, DtypeError, ShapeError
 from vidpred.ops.lstm_gates import lstm_gates
+from vidpred.ops.tensor_train_conv import tensor_train_conv
 
 __all__ = [
     "DeviceError",
@@ -18,5 +19,6 @@ __all__ = [
     "cpu_capability",
     "lstm_gates",
     "reference",
+    "tensor_train_conv",
     "use_backend",
 ]

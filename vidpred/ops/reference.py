@@ -7,6 +7,9 @@ where the kernels round once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -30,6 +33,16 @@ def lstm_gates(
     w_i, w_f, w_o = (_over_space(weight, cell) for weight in peephole)
     new_cell = (f + w_f * cell).sigmoid() * cell + (i + w_i * cell).sigmoid() * g.tanh()
     return (o + w_o * new_cell).sigmoid() * new_cell.tanh(), new_cell
+
+
+def tensor_train_conv(
+    states: Sequence[Tensor], cores: Sequence[Tensor], biases: Sequence[Tensor | None] | None = None
+) -> Tensor:
+    """See `vidpred.ops.tensor_train_conv`."""
+    value, *younger = states
+    for state, core, bias in zip(younger, cores, biases or [None] * len(cores), strict=True):
+        value = state + F.conv2d(value, core, bias, padding=core.shape[-1] // 2)
+    return value
 
 
 def _over_space(parameter: Tensor, like: Tensor) -> Tensor:
