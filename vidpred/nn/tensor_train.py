@@ -1,4 +1,4 @@
-"""What precedes the gates of a Conv-TT-LSTM: preprocessing and convolutional tensor-train (seed 002, sec. 3)."""
+"""What precedes the gates of a Conv-TT-LSTM: preprocessing, convolutional tensor-train (seed 002, sec. 3)."""
 
 from __future__ import annotations
 

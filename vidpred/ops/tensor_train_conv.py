@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from vidpred.ops import reference
+from vidpred.ops import _extension, reference
 from vidpred.ops.autocast import cast_for_autocast
 from vidpred.ops.checks import ShapeError, require_like, require_shape, require_supported
 
@@ -41,7 +43,10 @@ def tensor_train_conv(
     cores = [cast_for_autocast(core) for core in cores]
     biases = [None] * len(cores) if biases is None else [cast_for_autocast(bias) for bias in biases]
     _check(states, cores, biases)
-    return reference.tensor_train_conv(states, cores, biases)
+    if not cores:
+        return states[0]
+    run = _native if _extension.serves(states[0].device.type) else reference.tensor_train_conv
+    return run(states, cores, biases)
 
 
 def _check(states: Sequence[Tensor], cores: Sequence[Tensor], biases: Sequence[Tensor | None]) -> None:
@@ -75,3 +80,75 @@ def _check(states: Sequence[Tensor], cores: Sequence[Tensor], biases: Sequence[T
             named.append((f"biases[{index}]", bias))
         for name, tensor in named:
             require_like(op, name, tensor, "states[0]", first)
+
+
+def _native(states: list[Tensor], cores: list[Tensor], biases: list[Tensor | None]) -> Tensor:
+    given = []
+    if any(bias is not None for bias in biases):
+        given = [
+            core.new_zeros(core.shape[0]) if bias is None else bias
+            for core, bias in zip(cores, biases, strict=True)
+        ]
+    value, _ = torch.ops.vidpred.tensor_train_conv(states, cores, given)
+    return value
+
+
+def _like_value(states: list[Tensor], cores: list[Tensor], biases: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """What the operator returns, for tensors without data."""
+    oldest, newest = states[0], states[-1]
+    batch, _, height, width = oldest.shape
+    inner = oldest.new_empty(batch, sum(core.shape[0] for core in cores[:-1]), height, width)
+    return _empty_images(newest, newest.shape[1]), inner
+
+
+def _like_inputs(
+    grad: Tensor, oldest: Tensor, inner: Tensor, cores: list[Tensor], has_biases: bool
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """What the operator's backward returns, for tensors without data."""
+    grad_states = [_empty_images(oldest, core.shape[1]) for core in cores]
+    grad_cores = [core.new_empty(core.shape) for core in cores]
+    return grad_states, grad_cores, [core.new_empty(core.shape[0]) for core in cores if has_biases]
+
+
+def _empty_images(model: Tensor, channels: int) -> Tensor:
+    """As csrc/binding/tensor_train_conv.cpp allocates: the channels of a pixel side by side as in `model`."""
+    batch, _, height, width = model.shape
+    pixel_stride = model.stride(3) if width > 1 else model.stride(2)
+    if model.shape[1] > 1 and model.stride(1) == 1 and pixel_stride > 1:
+        return model.new_empty(batch, height, width, channels).permute(0, 3, 1, 2)
+    return model.new_empty(batch, channels, height, width)
+
+
+def _save_for_backward(ctx: Any, inputs: tuple[list[Tensor], ...], output: tuple[Tensor, Tensor]) -> None:
+    states, cores, biases = inputs
+    _, inner = output
+    ctx.has_biases = bool(biases)
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(states[0], inner, *cores)
+
+
+def _backward(
+    ctx: Any, grad: Tensor | None, grad_inner: Tensor | None
+) -> tuple[list[Tensor | None], list[Tensor | None], list[Tensor | None]]:
+    oldest, inner, *cores = ctx.saved_tensors
+    if grad is None:
+        nothing: list[Tensor | None] = [None] * len(cores)
+        return [None, *nothing], nothing, nothing if ctx.has_biases else []
+    grad_states, grad_cores, grad_biases = torch.ops.vidpred.tensor_train_conv_backward(
+        grad, oldest, inner, cores, ctx.has_biases
+    )
+    return [*grad_states, grad], grad_cores, grad_biases
+
+
+def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
+    raise NotImplementedError(
+        "tensor_train_conv has no second derivative on compiled kernels: "
+        "use vidpred.ops.use_backend('reference')"
+    )
+
+
+if _extension.loaded():
+    torch.library.register_fake("vidpred::tensor_train_conv", _like_value)
+    torch.library.register_fake("vidpred::tensor_train_conv_backward", _like_inputs)
+    torch.library.register_autograd("vidpred::tensor_train_conv", _backward, setup_context=_save_for_backward)
+    torch.library.register_autograd("vidpred::tensor_train_conv_backward", _no_second_derivative)
