@@ -3,6 +3,7 @@
 //
 //   VP_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)    in place of <<<>>>
 //   VP_DYNAMIC_SHARED(T, name);    in place of extern __shared__ T name[]
+//   allow_shared_memory(kernel, bytes);    before a launch that may need more than 48 KiB of it
 #pragma once
 
 #ifdef __CUDACC__
@@ -29,6 +30,16 @@
 #endif
 
 namespace vidpred {
+
+// An error, such as more than the GPU has, stays for launch_error().
+template <class Kernel>
+void allow_shared_memory([[maybe_unused]] Kernel kernel, [[maybe_unused]] size_t bytes) {
+#ifdef __CUDACC__
+  if (bytes > 48 << 10) {
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes));
+  }
+#endif
+}
 
 // Null, or CUDA's words for what went wrong with the last launch.
 inline const char* launch_error() {

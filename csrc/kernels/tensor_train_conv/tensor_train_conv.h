@@ -28,6 +28,8 @@ struct Planes {
 
 struct ImageSize {
   int64_t batch, height, width;
+
+  VP_HOST_DEVICE bool empty() const { return batch == 0 || height == 0 || width == 0; }
 };
 
 // --- On the CPU, link by link ---------------------------------------------------------------------------
@@ -73,5 +75,56 @@ int64_t core_gradient_cpu_scratch(const ImageSize& size, const LinkTaps& taps);
 template <class T>
 void core_gradient_cpu(InstructionSet set, const ImageSize& size, const LinkTaps& taps,
                        const CoreGradient<T>& gradient, accumulate_t<T>* scratch, int64_t begin, int64_t end);
+
+// --- On CUDA, the whole chain at once -------------------------------------------------------------------
+//
+// For at most `most_links` links between tensors of at most `most_rank` channels with kernels of at most
+// `widest_kernel`. The functions launch on `stream`, a cudaStream_t of the current device, and return null,
+// or CUDA's words for what went wrong with a launch.
+
+constexpr int most_links = 4;
+constexpr int most_rank = 16;
+constexpr int widest_kernel = 7;
+
+template <class T>
+struct ChainLink {
+  LinkTaps taps;
+  const T* core;  // as it is stored: (out, in, kernel, kernel), or (in, out, kernel, kernel) transposed
+  const T* bias;  // (out,), or null
+  Planes<const T> addend;  // (N, out, H, W), or its data is null
+  Planes<T> out;           // (N, out, H, W)
+};
+
+// Every link takes what the one before gives; the first takes `in`.
+template <class T>
+struct Chain {
+  Planes<const T> in;
+  int links;
+  ChainLink<T> link[most_links];
+};
+
+template <class T>
+const char* chain_cuda(const ImageSize& size, const Chain<T>& chain, void* stream);
+
+// The gradients to all cores and biases: partial sums of groups of pixels, which are then added up.
+template <class T>
+struct CoreGradientLink {
+  LinkTaps taps;
+  Planes<const T> in;        // V_l, (N, in, H, W)
+  Planes<const T> grad_out;  // the gradient to V_{l+1}, (N, out, H, W)
+  accumulate_t<T>* sums;     // as many as core_gradient_cuda_sums says
+  T* core;                   // (out, in, kernel, kernel)
+  T* bias;                   // (out,), or null
+};
+
+template <class T>
+struct CoreGradients {
+  int links;
+  CoreGradientLink<T> link[most_links];
+};
+
+int64_t core_gradient_cuda_sums(const ImageSize& size, const LinkTaps& taps);
+template <class T>
+const char* core_gradient_cuda(const ImageSize& size, const CoreGradients<T>& gradients, void* stream);
 
 }  // namespace vidpred

@@ -16,7 +16,7 @@ class Bands {
   Bands(const ImageSize& size, int64_t rows)
       : size_(size), rows_(std::min(rows, std::max<int64_t>(size.height, 1))) {}
 
-  int64_t count() const { return size_.width ? size_.batch * per_image() : 0; }
+  int64_t count() const { return size_.empty() ? 0 : size_.batch * per_image(); }
   int64_t rows() const { return rows_; }
 
   int64_t image(int64_t index) const { return index / per_image(); }
