@@ -306,6 +306,7 @@ void check() {
        Layout::contiguous,
        true},  // on CUDA not all at once, in double
       {{3, 1, 1}, {2, 2, 2}, {3, 5}, Layout::channels_last, false},
+      {{600, 1, 2}, {2, 1}, {3}, Layout::contiguous, true},  // more tiles than blocks that sum over them
   };
   for (const Options& options : all) {
     for (auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {

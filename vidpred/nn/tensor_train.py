@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vidpred.errors import ConfigError
 from vidpred.ops import tensor_train_conv
 from vidpred.ops.checks import require_shape
+from vidpred.ops.tensor_train_conv import convolve_to_few_channels
 
 
 class TensorTrainMemory(NamedTuple):
@@ -36,9 +37,9 @@ class TensorTrainPreprocessing(nn.Module):
     States before the first one are zero, so what they are reduced to is the bias.
 
     Attributes:
-        convolution: its weight, (order * rank, window * channels, K, K), and bias, (order * rank,), hold
-            P(1), ..., P(N) one after the other. Input channels are those of the newest state of the window
-            first.
+        weight: (order * rank, window * channels, K, K), those of P(1), ..., P(N) one after the other. Input
+            channels are those of the newest state of the window first.
+        bias: (order * rank,).
 
     Raises:
         ConfigError: `order` is less than 1, `steps` is less than `order`, or `kernel_size` is even.
@@ -46,22 +47,18 @@ class TensorTrainPreprocessing(nn.Module):
 
     def __init__(self, channels: int, *, order: int, steps: int, rank: int, kernel_size: int) -> None:
         super().__init__()
-        if order < 1:
-            raise ConfigError(f"a tensor-train has an order of at least 1, got {order}")
+        _require_order(order)
         if steps < order:
             raise ConfigError(f"a tensor-train of order {order} needs at least as many steps, got {steps}")
         _require_odd(kernel_size)
         self.channels, self.order, self.rank = channels, order, rank
         self.window = steps - order + 1
-        self.convolution = nn.Conv2d(
-            self.window * channels, order * rank, kernel_size, padding=kernel_size // 2
-        )
+        self.weight, self.bias = nn.Conv2d(self.window * channels, order * rank, kernel_size).parameters()
 
     def initial(self, batch: int, height: int, width: int) -> TensorTrainMemory:
         """The memory before the first state."""
-        weight, bias = self.convolution.weight, self.convolution.bias
-        zeros = weight.new_zeros(batch, self.channels, height, width)
-        reduced = bias.view(-1, 1, 1).expand(batch, -1, height, width)
+        zeros = self.weight.new_zeros(batch, self.channels, height, width)
+        reduced = self.bias.view(-1, 1, 1).expand(batch, -1, height, width)
         return TensorTrainMemory((zeros,) * (self.window - 1), (reduced,) * (self.order - 1))
 
     def forward(self, newest: Tensor, memory: TensorTrainMemory) -> tuple[list[Tensor], TensorTrainMemory]:
@@ -83,7 +80,10 @@ class TensorTrainPreprocessing(nn.Module):
         )
         states = (*memory.states, newest)
         window = newest if self.window == 1 else torch.cat(states[::-1], dim=1)
-        windows = (*memory.windows, self.convolution(window))
+        windows = (
+            *memory.windows,
+            convolve_to_few_channels(window, self.weight, self.bias),
+        )
         positions = range(self.order, 0, -1)
         reduced = [
             windows[-position].narrow(1, (position - 1) * self.rank, self.rank) for position in positions
@@ -99,11 +99,12 @@ class TensorTrainConv2d(nn.Module):
         biases: order - 1 biases (rank,).
 
     Raises:
-        ConfigError: `kernel_size` is even.
+        ConfigError: `order` is less than 1, or `kernel_size` is even.
     """
 
     def __init__(self, *, order: int, rank: int, kernel_size: int) -> None:
         super().__init__()
+        _require_order(order)
         _require_odd(kernel_size)
         links = [nn.Conv2d(rank, rank, kernel_size) for _ in range(order - 1)]
         self.cores = nn.ParameterList(link.weight for link in links)
@@ -112,6 +113,11 @@ class TensorTrainConv2d(nn.Module):
     def forward(self, states: list[Tensor]) -> Tensor:
         """States from `TensorTrainPreprocessing`, oldest first, to V, (N, rank, H, W)."""
         return tensor_train_conv(states, tuple(self.cores), tuple(self.biases))
+
+
+def _require_order(order: int) -> None:
+    if order < 1:
+        raise ConfigError(f"a tensor-train has an order of at least 1, got {order}")
 
 
 def _require_odd(kernel_size: int) -> None:
