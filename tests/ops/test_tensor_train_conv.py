@@ -84,6 +84,24 @@ def test_is_the_sum_over_kernels_of_the_paper(backend):
     torch.testing.assert_close(value[..., 1:-1], expected[..., 1:-1], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("biases", [False, True], ids=["plain", "biases"])
+@pytest.mark.parametrize(("ranks", "kernel"), [((8, 8, 8), 5), ((2, 3, 1, 2), 3), ((3, 2), 7)], ids=str)
+def test_composed_kernels_give_the_same_away_from_the_border(ranks, kernel, biases):
+    inputs = random_inputs(((2, 23, 21), ranks, kernel), torch.float64, biases=biases)
+    value, composed = call(inputs), ops.reference.composed_tensor_train_conv(*inputs)
+    differs = ((value - composed).abs() > 1e-9).any(dim=1).any(dim=0)
+    band = (len(ranks) - 2) * (kernel // 2)
+    inside = torch.zeros_like(differs)
+    inside[band : 23 - band, band : 21 - band] = True
+    assert not differs[inside].any()
+    assert differs[~inside].all()  # the documented difference is there
+
+
+def test_composed_kernels_of_one_state_are_none():
+    (state, *_), _, _ = random_inputs(SMALL)
+    assert torch.equal(ops.reference.composed_tensor_train_conv([state], []), state)
+
+
 def test_one_state_is_its_own_value(backend):
     state = torch.randn(2, 3, 4, 5, requires_grad=True)
     value = ops.tensor_train_conv([state], [])

@@ -19,10 +19,12 @@ std::vector<std::string> places() {
 }  // namespace
 
 void add_lstm_gates(py::module_& m);
+void add_tensor_train_conv(py::module_& m);
 
 }  // namespace vidpred
 
 PYBIND11_MODULE(vidpred_kernels, m) {
   m.def("places", &vidpred::places);
   vidpred::add_lstm_gates(m);
+  vidpred::add_tensor_train_conv(m);
 }

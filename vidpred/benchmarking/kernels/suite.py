@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidpred.benchmarking.kernels import lstm_gates
+from vidpred.benchmarking.kernels import lstm_gates, tensor_train_conv
 from vidpred.benchmarking.kernels.case import Case, Formula
 from vidpred.benchmarking.machine import why_no_kernels
 from vidpred.benchmarking.roofline import Peaks, Work, fraction, gb_per_s, gflop_per_s
 from vidpred.benchmarking.rows import Row, Skipped, speedups
 from vidpred.benchmarking.timer import interleaved_medians, stopwatch_for
 
-OPS = (lstm_gates,)
+OPS = (lstm_gates, tensor_train_conv)
 """The modules whose `cases` are run."""
 
 _CACHE_BYTES = 256 << 20
