@@ -3,6 +3,7 @@
 //
 //   VP_LAUNCH(kernel, grid, block, shared_bytes, stream, arguments...)    in place of <<<>>>
 //   VP_DYNAMIC_SHARED(T, name);    in place of extern __shared__ T name[]
+//   allow_shared_memory(kernel, bytes);    before a launch that may need more than 48 KiB of it
 #pragma once
 
 #include <cstdint>
@@ -32,21 +33,17 @@
 
 namespace vidpred {
 
+// An error, such as more than the GPU has, stays for launch_error().
+template <class Kernel>
+void allow_shared_memory(Kernel kernel, size_t bytes) {
+  if (bytes > 48 << 10) {
+    cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes));
+  }
+}
+
 // Null, or CUDA's words for what went wrong with the last launch.
 inline const char* launch_error() {
   const cudaError_t error = cudaGetLastError();
-  return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
-}
-
-// Lets a kernel have so much dynamic shared memory. Null, or CUDA's words for why it cannot.
-template <class Kernel>
-const char* allow_shared_memory(Kernel kernel, int64_t bytes) {
-  constexpr int64_t always_allowed = 48 << 10;
-  if (bytes <= always_allowed) {
-    return nullptr;
-  }
-  const cudaError_t error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes));
   return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
 }
 

@@ -4,9 +4,12 @@
 //   #include "common/per_instruction_set.h"
 //   ... VP_VERSION(set, my_loop<float>)(arguments) ...
 //
+// In the file VP_VECTOR_BYTES is the size of a vector register: g++ 12 does not yet define __AVX2__ and the
+// like for a part of a file.
+//
 // All other headers come first: what they define must not be compiled for more than the baseline, since
 // the linker keeps one copy for all. The functions of VP_LOOPS have internal linkage, so that the
-// versions of one op do not meet those of another. In it VP_VECTOR_BYTES is the size of the CPU's vectors.
+// versions of one op do not meet those of another.
 
 #include "common/instruction_set.h"
 

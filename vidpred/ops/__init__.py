@@ -11,6 +11,7 @@ from vidpred.ops.flow_warp import flow_warp
 from vidpred.ops.lstm_gates import lstm_gates
 from vidpred.ops.masked_conv2d import masked_conv2d
 from vidpred.ops.sample_pixels import sample_pixels
+from vidpred.ops.tensor_train_conv import tensor_train_conv
 
 __all__ = [
     "DeviceError",
@@ -24,5 +25,6 @@ __all__ = [
     "masked_conv2d",
     "reference",
     "sample_pixels",
+    "tensor_train_conv",
     "use_backend",
 ]

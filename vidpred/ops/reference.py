@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 from vidpred.ops.reference_sampling import sample_pixels as sample_pixels
 
@@ -67,6 +67,46 @@ def lstm_gates(
     w_i, w_f, w_o = (_over_space(weight, cell) for weight in peephole)
     new_cell = (f + w_f * cell).sigmoid() * cell + (i + w_i * cell).sigmoid() * g.tanh()
     return (o + w_o * new_cell).sigmoid() * new_cell.tanh(), new_cell
+
+
+def tensor_train_conv(
+    states: Sequence[Tensor], cores: Sequence[Tensor], biases: Sequence[Tensor | None] | None = None
+) -> Tensor:
+    """See `vidpred.ops.tensor_train_conv`."""
+    value, *younger = states
+    for state, core, bias in zip(younger, cores, biases or [None] * len(cores), strict=True):
+        value = state + conv2d(value, core, bias, padding=core.shape[-1] // 2)
+    return value
+
+
+def composed_tensor_train_conv(
+    states: Sequence[Tensor], cores: Sequence[Tensor], biases: Sequence[Tensor | None] | None = None
+) -> Tensor:
+    """The tensor-train as one convolution with composed kernels (seed 002, sec. 5: "algorithm 1").
+
+    The kernel of a state is composed of the cores that it passes, K(i) = G(i) * K(i-1) of eq. 8, and all
+    states are convolved at once. That is parallel where the recursion is sequential, but takes many more
+    operations: for three states of rank 8 with cores of 5, kernels of 9 and 5 instead of 5 and 5.
+
+    It is not quite `tensor_train_conv`. The recursion cuts every V_l to the image, while here what a kernel
+    spreads beyond the border can come back. Within (N - 2) * (K // 2) pixels of the border the two differ,
+    for N = 2 nowhere.
+    """
+    newest, older = states[-1], states[:-1]
+    if not older:
+        return newest
+    bias = newest.new_zeros(newest.shape[1])
+    kernel = None  # of the state at hand
+    kernels = []
+    for core, core_bias in zip(reversed(cores), reversed(biases or [None] * len(cores)), strict=True):
+        if core_bias is not None:
+            bias = bias + (core_bias if kernel is None else kernel.sum(dim=(2, 3)) @ core_bias)
+        kernel = core if kernel is None else conv_transpose2d(kernel, core)
+        kernels.append(kernel)
+    widest = kernels[-1].shape[-1]
+    same_size = [pad(kernel, [(widest - kernel.shape[-1]) // 2] * 4) for kernel in reversed(kernels)]
+    together = torch.cat(list(older), dim=1)
+    return newest + conv2d(together, torch.cat(same_size, dim=1), bias, padding=widest // 2)
 
 
 def _over_space(parameter: Tensor, like: Tensor) -> Tensor:

@@ -188,9 +188,7 @@ __global__ void __launch_bounds__(threads_per_block, 1)
 const char* sample_pixels_cuda(const PixelProgram& program, const PixelGrid& grid,
                                const PixelBuffers& buffers, int64_t most_inputs, void* stream) {
   const int64_t shared_bytes = (program.registers + most_inputs + threads_per_block) * int64_t(sizeof(float));
-  if (const char* error = allow_shared_memory(draw_pixels_kernel, shared_bytes)) {
-    return error;
-  }
+  allow_shared_memory(draw_pixels_kernel, size_t(shared_bytes));
   const unsigned team = cluster_size_for(grid.batch * divide_up(grid.width, grid.delay));
   for (int64_t step = 0; step < sample_pixels_steps(grid); ++step) {
     const unsigned pixels = unsigned(sample_pixels_in_step(grid, step));

@@ -36,6 +36,7 @@ void add_flow_warp(py::module_& m);
 void add_lstm_gates(py::module_& m);
 void add_planted(py::module_& m);
 void add_sample_pixels(py::module_& m);
+void add_tensor_train_conv(py::module_& m);
 
 }  // namespace vidpred
 
@@ -46,4 +47,5 @@ PYBIND11_MODULE(vidpred_kernels, m) {
   vidpred::add_lstm_gates(m);
   vidpred::add_planted(m);
   vidpred::add_sample_pixels(m);
+  vidpred::add_tensor_train_conv(m);
 }

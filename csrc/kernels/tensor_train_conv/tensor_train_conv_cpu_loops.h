@@ -1,0 +1,283 @@
+// The CPU's loops, compiled once for each instruction set (per_instruction_set.h).
+//
+// A vector holds neighbouring pixels of a row, so contiguous images are convolved as they lie. Some vectors
+// of sums for several channels stay in registers while all taps are added; every tap loads its pixels once
+// and its weights once. The pixels come from a copy of a band of the image, with zeros around it, in the
+// second-level cache: there the loops need not know where the image ends.
+
+constexpr int vector_bytes = VP_VECTOR_BYTES;
+constexpr bool many_registers = vector_bytes == 64;        // 32 rather than 16
+constexpr int vectors_at_once = many_registers ? 4 : 2;    // times channels_per_block
+constexpr int gradient_channels = many_registers ? 4 : 2;  // times gradient_taps
+constexpr int gradient_taps = 5;                           // neighbouring taps of a row of the kernel
+
+template <class A>
+struct VectorOf {
+  typedef A type __attribute__((vector_size(vector_bytes)));
+  static constexpr int lanes = vector_bytes / sizeof(A);
+};
+template <class A>
+using Vector = typename VectorOf<A>::type;
+
+template <class A>
+VP_HOST_DEVICE Vector<A> load(const A* from) {
+  Vector<A> vector;
+  memcpy(&vector, from, sizeof(vector));
+  return vector;
+}
+
+template <class A>
+VP_HOST_DEVICE void store(const Vector<A>& vector, A* to) {
+  memcpy(to, &vector, sizeof(vector));
+}
+
+template <class T, class A>
+VP_HOST_DEVICE void read_pixels(const T* from, int64_t stride, int64_t count, A* to) {
+  if (stride == 1) {
+    for (int64_t x = 0; x < count; ++x) {
+      to[x] = widen(from[x]);
+    }
+  } else {
+    for (int64_t x = 0; x < count; ++x) {
+      to[x] = widen(from[x * stride]);
+    }
+  }
+}
+
+// Copies rows [first_row, end_row) of an image, and the margin around them, of zeros outside the image.
+template <class T, class A>
+void copy_band(const ImageSize& size, const Planes<const T>& planes, int64_t channels, int64_t image,
+               int64_t first_row, int64_t end_row, const Tile& tile, A* scratch) {
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    A* row = scratch + channel * tile.channel_pitch;
+    for (int64_t y = first_row - tile.margin; y < end_row + tile.margin; ++y, row += tile.pitch) {
+      if (y < 0 || y >= size.height) {
+        std::fill(row, row + tile.pitch, A(0));
+        continue;
+      }
+      std::fill(row, row + tile.margin, A(0));
+      read_pixels(planes.row(image, channel, y * size.width), planes.pixel_stride, size.width,
+                  row + tile.margin);
+      std::fill(row + tile.margin + size.width, row + tile.pitch, A(0));
+    }
+  }
+}
+
+// What to add to the sums of a vector of pixels before the taps.
+template <class T, class A = accumulate_t<T>>
+VP_HOST_DEVICE Vector<A> initial_sums(const Link<T>& link, int64_t image, int64_t channel, int64_t first,
+                                      int64_t count) {
+  constexpr int lanes = VectorOf<A>::lanes;
+  A values[lanes] = {};
+  if (link.addend.data) {
+    const T* from = link.addend.row(image, channel, first);
+    if (link.addend.pixel_stride == 1 && count == lanes) {
+      read_pixels(from, 1, lanes, values);
+    } else {
+      read_pixels(from, link.addend.pixel_stride, count, values);
+    }
+  }
+  const Vector<A> sums = load(values);
+  return link.bias ? sums + widen(link.bias[channel]) : sums;
+}
+
+template <class T, class A = accumulate_t<T>>
+VP_HOST_DEVICE void write_pixels(const Vector<A>& sums, const Planes<T>& planes, int64_t image,
+                                 int64_t channel, int64_t first, int64_t count) {
+  constexpr int lanes = VectorOf<A>::lanes;
+  A values[lanes];
+  store(sums, values);
+  T* const to = planes.row(image, channel, first);
+  if (planes.pixel_stride == 1 && count == lanes) {
+    for (int x = 0; x < lanes; ++x) {
+      to[x] = narrow<T>(values[x]);
+    }
+  } else {
+    for (int64_t x = 0; x < count; ++x) {
+      to[x * planes.pixel_stride] = narrow<T>(values[x]);
+    }
+  }
+}
+
+// Adds all taps to the sums of a block of channels; the pixels of vector v begin at from[v].
+template <class A>
+VP_HOST_DEVICE void add_taps(const LinkTaps& taps, const Tile& tile, const A* const (&from)[vectors_at_once],
+                             const A* weights, Vector<A> (&sums)[channels_per_block][vectors_at_once]) {
+  for (int64_t i = 0; i < taps.in_channels; ++i) {
+    for (int64_t ky = 0; ky < taps.kernel; ++ky) {
+      const int64_t offset = i * tile.channel_pitch + ky * tile.pitch;
+      for (int64_t kx = 0; kx < taps.kernel; ++kx, weights += channels_per_block) {
+        Vector<A> pixels[vectors_at_once];
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors_at_once; ++v) {
+          pixels[v] = load(from[v] + offset + kx);
+        }
+#pragma GCC unroll 4
+        for (int o = 0; o < channels_per_block; ++o) {
+#pragma GCC unroll 4
+          for (int v = 0; v < vectors_at_once; ++v) {
+            sums[o][v] += weights[o] * pixels[v];
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void compute_link(const ImageSize& size, const LinkTaps& taps, const Link<T>& link, const Bands& bands,
+                  int64_t band, accumulate_t<T>* scratch) {
+  using A = accumulate_t<T>;
+  constexpr int64_t lanes = VectorOf<A>::lanes;
+  const int64_t image = bands.image(band), first_row = bands.first_row(band), end_row = bands.end_row(band);
+  const Tile tile(size, bands.rows(), taps.kernel / 2);
+  copy_band(size, link.in, taps.in_channels, image, first_row, end_row, tile, scratch);
+
+  const int64_t per_row = divide_up(size.width, lanes);
+  const int64_t last = (end_row - first_row) * per_row - 1;
+  const int64_t weights_per_block = channels_per_block * taps.in_channels * taps.kernel * taps.kernel;
+  for (int64_t index = 0; index <= last; index += vectors_at_once) {
+    const A* from[vectors_at_once];
+    int64_t first_pixel[vectors_at_once], count[vectors_at_once];
+    for (int v = 0; v < vectors_at_once; ++v) {
+      const int64_t vector = std::min(index + v, last);  // what is missing at the end is computed twice
+      const int64_t row = vector / per_row, column = vector % per_row * lanes;
+      from[v] = scratch + row * tile.pitch + column;
+      first_pixel[v] = (first_row + row) * size.width + column;
+      count[v] = std::min(lanes, size.width - column);
+    }
+    for (int64_t block = 0; block < taps.out_channels; block += channels_per_block) {
+      Vector<A> sums[channels_per_block][vectors_at_once];
+#pragma GCC unroll 4
+      for (int o = 0; o < channels_per_block; ++o) {
+        const int64_t channel = std::min(block + o, taps.out_channels - 1);
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors_at_once; ++v) {
+          sums[o][v] = initial_sums(link, image, channel, first_pixel[v], count[v]);
+        }
+      }
+      add_taps(taps, tile, from, link.weights + block / channels_per_block * weights_per_block, sums);
+#pragma GCC unroll 4
+      for (int o = 0; o < channels_per_block; ++o) {
+        if (block + o < taps.out_channels) {
+#pragma GCC unroll 4
+          for (int v = 0; v < vectors_at_once; ++v) {
+            write_pixels(sums[o][v], link.out, image, block + o, first_pixel[v], count[v]);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class A>
+A sum_of(const Vector<A>& vector) {
+  A sum = 0;
+  for (int lane = 0; lane < VectorOf<A>::lanes; ++lane) {
+    sum += vector[lane];
+  }
+  return sum;
+}
+
+// Adds gradient times pixel, of a vector of pixels, or where `part` of its first `count`: beyond them the
+// gradient is zero, but a pixel that is not finite would make more of it.
+template <int channels, int taps, bool part, class A>
+VP_HOST_DEVICE void add_products(const A* grad_out, const Tile& grad_tile, const A* pixels, int64_t count,
+                                 Vector<A> (&sums)[channels][taps]) {
+  Vector<A> given[channels];
+#pragma GCC unroll 4
+  for (int o = 0; o < channels; ++o) {
+    given[o] = load(grad_out + o * grad_tile.channel_pitch);
+  }
+#pragma GCC unroll 8
+  for (int k = 0; k < taps; ++k) {
+    Vector<A> values = load(pixels + k);
+    for (int64_t lane = count; part && lane < VectorOf<A>::lanes; ++lane) {
+      values[lane] = 0;
+    }
+#pragma GCC unroll 4
+    for (int o = 0; o < channels; ++o) {
+      sums[o][k] += given[o] * values;
+    }
+  }
+}
+
+// The sums of gradient times pixel over a band, for `channels` neighbouring output channels and `taps`
+// neighbouring taps of one row of the kernel for one input channel.
+template <int channels, int taps, class A>
+void sum_products(const ImageSize& size, int64_t rows, const A* grad_out, const Tile& grad_tile,
+                  const A* pixels, const Tile& tile, A* core_sums, int64_t core_stride) {
+  constexpr int64_t lanes = VectorOf<A>::lanes;
+  Vector<A> sums[channels][taps] = {};
+  const int64_t whole = size.width / lanes * lanes;
+  for (int64_t y = 0; y < rows; ++y) {
+    const A* const gradient = grad_out + y * grad_tile.pitch;
+    const A* const from = pixels + y * tile.pitch;
+    for (int64_t x = 0; x < whole; x += lanes) {
+      add_products<channels, taps, false>(gradient + x, grad_tile, from + x, lanes, sums);
+    }
+    if (whole < size.width) {
+      add_products<channels, taps, true>(gradient + whole, grad_tile, from + whole, size.width - whole, sums);
+    }
+  }
+  for (int o = 0; o < channels; ++o) {
+    for (int k = 0; k < taps; ++k) {
+      core_sums[o * core_stride + k] = sum_of<A>(sums[o][k]);
+    }
+  }
+}
+
+// The same for as many taps as are left, one row of the kernel after the other.
+template <int channels, class A>
+void sum_row_products(int64_t kernel, const ImageSize& size, int64_t rows, const A* grad_out,
+                      const Tile& grad_tile, const A* pixels, const Tile& tile, A* core_sums,
+                      int64_t core_stride) {
+  int64_t k = 0;
+  for (; k + gradient_taps <= kernel; k += gradient_taps) {
+    sum_products<channels, gradient_taps>(size, rows, grad_out, grad_tile, pixels + k, tile, core_sums + k,
+                                          core_stride);
+  }
+  for (; k + 3 <= kernel; k += 3) {
+    sum_products<channels, 3>(size, rows, grad_out, grad_tile, pixels + k, tile, core_sums + k, core_stride);
+  }
+  for (; k < kernel; ++k) {
+    sum_products<channels, 1>(size, rows, grad_out, grad_tile, pixels + k, tile, core_sums + k, core_stride);
+  }
+}
+
+template <class T>
+void compute_core_gradient(const ImageSize& size, const LinkTaps& taps, const CoreGradient<T>& gradient,
+                           const Bands& bands, int64_t band, accumulate_t<T>* scratch) {
+  using A = accumulate_t<T>;
+  const int64_t image = bands.image(band), first_row = bands.first_row(band), end_row = bands.end_row(band);
+  const int64_t rows = end_row - first_row;
+  const Tile tile(size, bands.rows(), taps.kernel / 2), grad_tile(size, bands.rows(), 0);
+  A* const pixels = scratch;
+  A* const grad_out = scratch + taps.in_channels * tile.channel_pitch;
+  copy_band(size, gradient.in, taps.in_channels, image, first_row, end_row, tile, pixels);
+  copy_band(size, gradient.grad_out, taps.out_channels, image, first_row, end_row, grad_tile, grad_out);
+
+  const int64_t core_stride = taps.in_channels * taps.kernel * taps.kernel;
+  A* const core_sums = gradient.core_sums + band * taps.count();
+  for (int64_t o = 0; o < taps.out_channels;) {
+    const bool several = o + gradient_channels <= taps.out_channels;
+    const auto row_function = several ? sum_row_products<gradient_channels, A> : sum_row_products<1, A>;
+    for (int64_t i = 0; i < taps.in_channels; ++i) {
+      for (int64_t ky = 0; ky < taps.kernel; ++ky) {
+        row_function(taps.kernel, size, rows, grad_out + o * grad_tile.channel_pitch, grad_tile,
+                     pixels + i * tile.channel_pitch + ky * tile.pitch, tile,
+                     core_sums + o * core_stride + (i * taps.kernel + ky) * taps.kernel, core_stride);
+      }
+    }
+    o += several ? gradient_channels : 1;
+  }
+  for (int64_t o = 0; o < taps.out_channels && gradient.bias_sums; ++o) {
+    Vector<A> sums = {};
+    for (int64_t y = 0; y < rows; ++y) {
+      for (int64_t x = 0; x < size.width; x += VectorOf<A>::lanes) {
+        sums += load(grad_out + o * grad_tile.channel_pitch + y * grad_tile.pitch + x);
+      }
+    }
+    gradient.bias_sums[band * taps.out_channels + o] = sum_of<A>(sums);
+  }
+}
