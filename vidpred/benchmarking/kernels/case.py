@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -37,6 +37,8 @@ class Case:
     """Where a model has this op at this shape, such as ``vrnn paper, LSTM``."""
     memory_format: torch.memory_format = torch.contiguous_format
     """Of all inputs with four dimensions."""
+    shaped_by: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)
+    """What makes an input of normally distributed numbers, where those will not do as they are."""
 
     def in_dtype(self, dtype: torch.dtype) -> Case:
         """The same case with all tensors of another dtype."""

@@ -71,4 +71,10 @@ def _case(
         backward=Work(bytes=(3 * channels + 4) * pixels * size),
         layer=layer,
         memory_format=memory_format,
+        shaped_by={"flow": _between_pixels},
     )
+
+
+def _between_pixels(flow: Tensor) -> Tensor:
+    """A flow of some pixels that ends away from whole ones, where rounding decides between two derivatives."""
+    return (3 * flow).floor() + 0.1 + 0.8 * torch.rand_like(flow)

@@ -231,8 +231,10 @@ def _forward_and_backward(formula: Formula) -> Pass:
 
 def _random_tensors(case: Case, device: torch.device) -> Tensors:
     inputs = []
-    for shape in case.inputs.values():
+    for name, shape in case.inputs.items():
         values = torch.randn(shape, device=device, dtype=case.dtype)
+        if name in case.shaped_by:
+            values = case.shaped_by[name](values)
         if len(shape) == 4:
             values = values.contiguous(memory_format=case.memory_format)
         inputs.append(values.requires_grad_())
