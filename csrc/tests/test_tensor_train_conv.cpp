@@ -300,7 +300,7 @@ void check() {
       {{1, 19, 18}, {3, 5, 2}, {3, 3}, Layout::channels_last, true},
       {{2, 4, 16}, {4, 4}, {5}, Layout::slice, false},
       {{1, 35, 5}, {1, 6, 2, 3, 5}, {1, 3, 7, 5}, Layout::slice, true},
-      {{1, 17, 33},
+      {{1, 17, 19},
        {16, 16, 16, 16, 16},
        {5, 5, 5, 5},
        Layout::contiguous,

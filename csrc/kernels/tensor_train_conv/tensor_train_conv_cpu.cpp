@@ -45,6 +45,12 @@ struct Tile {
   int64_t margin, pitch, channel_pitch;
 };
 
+// For a band of what a link takes, and one of what it gives.
+int64_t scratch_size(const ImageSize& size, const LinkTaps& taps, const Bands& bands) {
+  return taps.in_channels * Tile(size, bands.rows(), taps.kernel / 2).channel_pitch +
+         taps.out_channels * Tile(size, bands.rows(), 0).channel_pitch;
+}
+
 }  // namespace
 }  // namespace vidpred
 
@@ -76,7 +82,7 @@ void pack_core(const LinkTaps& taps, const T* core, accumulate_t<T>* packed) {
 int64_t link_cpu_tasks(const ImageSize& size) { return link_bands(size).count(); }
 
 int64_t link_cpu_scratch(const ImageSize& size, const LinkTaps& taps) {
-  return taps.in_channels * Tile(size, link_bands(size).rows(), taps.kernel / 2).channel_pitch;
+  return scratch_size(size, taps, link_bands(size));
 }
 
 template <class T>
@@ -92,9 +98,7 @@ void link_cpu(InstructionSet set, const ImageSize& size, const LinkTaps& taps, c
 int64_t core_gradient_cpu_groups(const ImageSize& size) { return gradient_bands(size).count(); }
 
 int64_t core_gradient_cpu_scratch(const ImageSize& size, const LinkTaps& taps) {
-  const int64_t rows = gradient_bands(size).rows();
-  return taps.in_channels * Tile(size, rows, taps.kernel / 2).channel_pitch +
-         taps.out_channels * Tile(size, rows, 0).channel_pitch;
+  return scratch_size(size, taps, gradient_bands(size));
 }
 
 template <class T>

@@ -6,10 +6,11 @@
 // second-level cache: there the loops need not know where the image ends.
 
 constexpr int vector_bytes = VP_VECTOR_BYTES;
-constexpr bool many_registers = vector_bytes == 64;        // 32 rather than 16
-constexpr int vectors_at_once = many_registers ? 4 : 2;    // times channels_per_block
-constexpr int gradient_channels = many_registers ? 4 : 2;  // times gradient_taps
-constexpr int gradient_taps = 5;                           // neighbouring taps of a row of the kernel
+constexpr bool many_registers = vector_bytes == 64;      // 32 rather than 16
+constexpr int vectors_at_once = many_registers ? 4 : 2;  // times channels_per_block
+// Of the gradient to a core: channels times neighbouring taps in a row of the kernel.
+constexpr int gradient_channels = 4;
+constexpr int gradient_taps = many_registers ? 5 : 3;
 
 template <class A>
 struct VectorOf {
@@ -32,7 +33,7 @@ VP_HOST_DEVICE void store(const Vector<A>& vector, A* to) {
 }
 
 template <class T, class A>
-VP_HOST_DEVICE void read_pixels(const T* from, int64_t stride, int64_t count, A* to) {
+void read_pixels(const T* from, int64_t stride, int64_t count, A* to) {
   if (stride == 1) {
     for (int64_t x = 0; x < count; ++x) {
       to[x] = widen(from[x]);
@@ -44,6 +45,19 @@ VP_HOST_DEVICE void read_pixels(const T* from, int64_t stride, int64_t count, A*
   }
 }
 
+template <class T, class A>
+void write_pixels(const A* from, int64_t stride, int64_t count, T* to) {
+  if (stride == 1) {
+    for (int64_t x = 0; x < count; ++x) {
+      to[x] = narrow<T>(from[x]);
+    }
+  } else {
+    for (int64_t x = 0; x < count; ++x) {
+      to[x * stride] = narrow<T>(from[x]);
+    }
+  }
+}
+
 // Copies rows [first_row, end_row) of an image, and the margin around them, of zeros outside the image.
 template <class T, class A>
 void copy_band(const ImageSize& size, const Planes<const T>& planes, int64_t channels, int64_t image,
@@ -51,7 +65,7 @@ void copy_band(const ImageSize& size, const Planes<const T>& planes, int64_t cha
   for (int64_t channel = 0; channel < channels; ++channel) {
     A* row = scratch + channel * tile.channel_pitch;
     for (int64_t y = first_row - tile.margin; y < end_row + tile.margin; ++y, row += tile.pitch) {
-      if (y < 0 || y >= size.height) {
+      if (y < 0 || y >= size.height || !planes.data) {
         std::fill(row, row + tile.pitch, A(0));
         continue;
       }
@@ -59,42 +73,6 @@ void copy_band(const ImageSize& size, const Planes<const T>& planes, int64_t cha
       read_pixels(planes.row(image, channel, y * size.width), planes.pixel_stride, size.width,
                   row + tile.margin);
       std::fill(row + tile.margin + size.width, row + tile.pitch, A(0));
-    }
-  }
-}
-
-// What to add to the sums of a vector of pixels before the taps.
-template <class T, class A = accumulate_t<T>>
-VP_HOST_DEVICE Vector<A> initial_sums(const Link<T>& link, int64_t image, int64_t channel, int64_t first,
-                                      int64_t count) {
-  constexpr int lanes = VectorOf<A>::lanes;
-  A values[lanes] = {};
-  if (link.addend.data) {
-    const T* from = link.addend.row(image, channel, first);
-    if (link.addend.pixel_stride == 1 && count == lanes) {
-      read_pixels(from, 1, lanes, values);
-    } else {
-      read_pixels(from, link.addend.pixel_stride, count, values);
-    }
-  }
-  const Vector<A> sums = load(values);
-  return link.bias ? sums + widen(link.bias[channel]) : sums;
-}
-
-template <class T, class A = accumulate_t<T>>
-VP_HOST_DEVICE void write_pixels(const Vector<A>& sums, const Planes<T>& planes, int64_t image,
-                                 int64_t channel, int64_t first, int64_t count) {
-  constexpr int lanes = VectorOf<A>::lanes;
-  A values[lanes];
-  store(sums, values);
-  T* const to = planes.row(image, channel, first);
-  if (planes.pixel_stride == 1 && count == lanes) {
-    for (int x = 0; x < lanes; ++x) {
-      to[x] = narrow<T>(values[x]);
-    }
-  } else {
-    for (int64_t x = 0; x < count; ++x) {
-      to[x * planes.pixel_stride] = narrow<T>(values[x]);
     }
   }
 }
@@ -130,30 +108,32 @@ void compute_link(const ImageSize& size, const LinkTaps& taps, const Link<T>& li
   using A = accumulate_t<T>;
   constexpr int64_t lanes = VectorOf<A>::lanes;
   const int64_t image = bands.image(band), first_row = bands.first_row(band), end_row = bands.end_row(band);
-  const Tile tile(size, bands.rows(), taps.kernel / 2);
+  const Tile tile(size, bands.rows(), taps.kernel / 2), out_tile(size, bands.rows(), 0);
+  A* const out = scratch + taps.in_channels * tile.channel_pitch;
   copy_band(size, link.in, taps.in_channels, image, first_row, end_row, tile, scratch);
+  copy_band(size, link.addend, taps.out_channels, image, first_row, end_row, out_tile, out);
 
   const int64_t per_row = divide_up(size.width, lanes);
   const int64_t last = (end_row - first_row) * per_row - 1;
   const int64_t weights_per_block = channels_per_block * taps.in_channels * taps.kernel * taps.kernel;
   for (int64_t index = 0; index <= last; index += vectors_at_once) {
     const A* from[vectors_at_once];
-    int64_t first_pixel[vectors_at_once], count[vectors_at_once];
+    A* to[vectors_at_once];
     for (int v = 0; v < vectors_at_once; ++v) {
       const int64_t vector = std::min(index + v, last);  // what is missing at the end is computed twice
       const int64_t row = vector / per_row, column = vector % per_row * lanes;
       from[v] = scratch + row * tile.pitch + column;
-      first_pixel[v] = (first_row + row) * size.width + column;
-      count[v] = std::min(lanes, size.width - column);
+      to[v] = out + row * out_tile.pitch + column;
     }
     for (int64_t block = 0; block < taps.out_channels; block += channels_per_block) {
       Vector<A> sums[channels_per_block][vectors_at_once];
 #pragma GCC unroll 4
       for (int o = 0; o < channels_per_block; ++o) {
         const int64_t channel = std::min(block + o, taps.out_channels - 1);
+        const A bias = link.bias ? widen(link.bias[channel]) : A(0);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors_at_once; ++v) {
-          sums[o][v] = initial_sums(link, image, channel, first_pixel[v], count[v]);
+          sums[o][v] = load(to[v] + channel * out_tile.channel_pitch) + bias;
         }
       }
       add_taps(taps, tile, from, link.weights + block / channels_per_block * weights_per_block, sums);
@@ -162,10 +142,17 @@ void compute_link(const ImageSize& size, const LinkTaps& taps, const Link<T>& li
         if (block + o < taps.out_channels) {
 #pragma GCC unroll 4
           for (int v = 0; v < vectors_at_once; ++v) {
-            write_pixels(sums[o][v], link.out, image, block + o, first_pixel[v], count[v]);
+            store(sums[o][v], to[v] + (block + o) * out_tile.channel_pitch);
           }
         }
       }
+    }
+  }
+
+  for (int64_t channel = 0; channel < taps.out_channels; ++channel) {
+    const A* row = out + channel * out_tile.channel_pitch;
+    for (int64_t y = first_row; y < end_row; ++y, row += out_tile.pitch) {
+      write_pixels(row, link.out.pixel_stride, size.width, link.out.row(image, channel, y * size.width));
     }
   }
 }
@@ -227,21 +214,18 @@ void sum_products(const ImageSize& size, int64_t rows, const A* grad_out, const 
   }
 }
 
-// The same for as many taps as are left, one row of the kernel after the other.
-template <int channels, class A>
-void sum_row_products(int64_t kernel, const ImageSize& size, int64_t rows, const A* grad_out,
+// The same for the taps of a row of the kernel from `first` on, `taps` at a time while there are so many.
+template <int channels, int taps, class A>
+void sum_row_products(int64_t first, int64_t kernel, const ImageSize& size, int64_t rows, const A* grad_out,
                       const Tile& grad_tile, const A* pixels, const Tile& tile, A* core_sums,
                       int64_t core_stride) {
-  int64_t k = 0;
-  for (; k + gradient_taps <= kernel; k += gradient_taps) {
-    sum_products<channels, gradient_taps>(size, rows, grad_out, grad_tile, pixels + k, tile, core_sums + k,
-                                          core_stride);
+  for (; first + taps <= kernel; first += taps) {
+    sum_products<channels, taps>(size, rows, grad_out, grad_tile, pixels + first, tile, core_sums + first,
+                                 core_stride);
   }
-  for (; k + 3 <= kernel; k += 3) {
-    sum_products<channels, 3>(size, rows, grad_out, grad_tile, pixels + k, tile, core_sums + k, core_stride);
-  }
-  for (; k < kernel; ++k) {
-    sum_products<channels, 1>(size, rows, grad_out, grad_tile, pixels + k, tile, core_sums + k, core_stride);
+  if constexpr (taps > 1) {
+    sum_row_products<channels, taps - 1>(first, kernel, size, rows, grad_out, grad_tile, pixels, tile,
+                                         core_sums, core_stride);
   }
 }
 
@@ -261,10 +245,11 @@ void compute_core_gradient(const ImageSize& size, const LinkTaps& taps, const Co
   A* const core_sums = gradient.core_sums + band * taps.count();
   for (int64_t o = 0; o < taps.out_channels;) {
     const bool several = o + gradient_channels <= taps.out_channels;
-    const auto row_function = several ? sum_row_products<gradient_channels, A> : sum_row_products<1, A>;
+    const auto row_function = several ? sum_row_products<gradient_channels, gradient_taps, A>
+                                      : sum_row_products<1, gradient_taps, A>;
     for (int64_t i = 0; i < taps.in_channels; ++i) {
       for (int64_t ky = 0; ky < taps.kernel; ++ky) {
-        row_function(taps.kernel, size, rows, grad_out + o * grad_tile.channel_pitch, grad_tile,
+        row_function(0, taps.kernel, size, rows, grad_out + o * grad_tile.channel_pitch, grad_tile,
                      pixels + i * tile.channel_pitch + ky * tile.pitch, tile,
                      core_sums + o * core_stride + (i * taps.kernel + ky) * taps.kernel, core_stride);
       }

@@ -15,8 +15,8 @@
 namespace vidpred {
 namespace {
 
-constexpr int threads_per_block = 256;
-constexpr int strip = 4;  // neighbouring pixels, and neighbouring channels, of a thread
+constexpr int most_threads = 256;  // of a block
+constexpr int strip = 4;           // neighbouring pixels, and neighbouring channels, of a thread
 constexpr size_t most_shared_bytes = 160 << 10;  // of a block, which GPUs from sm_80 on have
 
 constexpr VP_HOST_DEVICE int round_up(int a, int b) { return (a + b - 1) / b * b; }
@@ -105,6 +105,7 @@ struct StripPixels {
 
 struct ChainGeometry {
   Region tile;
+  int threads;
   int buffer_sizes[2];  // of shared memory, in elements: what a link takes and what it gives change places
   int weights;          // of the largest core
 };
@@ -150,7 +151,7 @@ __device__ void compute_strip(const ChainLink<T>& link, const A* weights, const 
 
 // `taps` is the size of all kernels, or 1 for any.
 template <class T, int taps>
-__global__ void __launch_bounds__(threads_per_block, 1)
+__global__ void __launch_bounds__(most_threads, 1)
     chain_kernel(ImageSize size, ChainGeometry geometry, Chain<T> chain) {
   using A = accumulate_t<T>;
   VP_DYNAMIC_SHARED(A, shared);
@@ -224,16 +225,20 @@ __global__ void __launch_bounds__(threads_per_block, 1)
 
 template <class T>
 ChainGeometry geometry_for(const Chain<T>& chain, const Region& tile) {
-  ChainGeometry geometry{tile, {0, 0}, 0};
-  int margin = 0;
+  ChainGeometry geometry{tile, 0, {0, 0}, 0};
+  int margin = 0, most_items = 0;
   for (int l = chain.links; l-- > 0;) {
     const LinkTaps& taps = chain.link[l].taps;
-    margin += int(taps.kernel) / 2;
+    const int in = int(taps.in_channels), out = int(taps.out_channels), kernel = int(taps.kernel);
+    const Region given = tile.with_margin(margin);
+    most_items = std::max(most_items,
+                          given.rows * round_up(given.columns, strip) / strip * round_up(out, strip) / strip);
+    margin += kernel / 2;
     int& buffer = geometry.buffer_sizes[l % 2];
-    buffer = std::max(buffer, int(taps.in_channels) * tile.with_margin(margin).channel_pitch());
-    geometry.weights = std::max(geometry.weights, int(taps.in_channels * taps.kernel * taps.kernel) *
-                                                      round_up(int(taps.out_channels), strip));
+    buffer = std::max(buffer, in * tile.with_margin(margin).channel_pitch());
+    geometry.weights = std::max(geometry.weights, in * kernel * kernel * round_up(out, strip));
   }
+  geometry.threads = std::min(most_threads, round_up(most_items, 32));
   return geometry;
 }
 
@@ -268,7 +273,7 @@ struct GradientGeometry {
   VP_HOST_DEVICE GradientGeometry(const LinkTaps& taps, int taps_of_thread)
       : items(int(divide_up(taps.out_channels, strip) * taps.in_channels * taps.kernel * taps.kernel) /
               taps_of_thread) {
-    while (slices < gradient_tile_size && 2 * slices * items <= threads_per_block) {
+    while (slices < gradient_tile_size && 2 * slices * items <= most_threads) {
       slices *= 2;
     }
   }
@@ -304,7 +309,7 @@ __device__ void load_gradient(const ImageSize& size, const Planes<const T>& plan
 }
 
 template <class T, int taps>
-__global__ void __launch_bounds__(threads_per_block, 1)
+__global__ void __launch_bounds__(most_threads, 1)
     core_gradient_kernel(ImageSize size, int64_t tiles, CoreGradients<T> gradients) {
   using A = accumulate_t<T>;
   VP_DYNAMIC_SHARED(A, shared);
@@ -431,8 +436,8 @@ const char* chain_cuda(const ImageSize& size, const Chain<T>& chain, void* strea
     const int taps = taps_at_once(chain);
     const auto kernel = taps == 5 ? chain_kernel<T, 5> : taps == 3 ? chain_kernel<T, 3> : chain_kernel<T, 1>;
     allow_shared_memory(kernel, bytes);
-    VP_LAUNCH(kernel, dim3(unsigned(tiles_of(size, tile))), dim3(threads_per_block), bytes, stream, size,
-              geometry, chain);
+    VP_LAUNCH(kernel, dim3(unsigned(tiles_of(size, tile))), dim3(unsigned(geometry.threads)), bytes, stream,
+              size, geometry, chain);
     return launch_error();
   }
   // What does not fit into shared memory as a whole goes link by link.
@@ -474,8 +479,8 @@ const char* core_gradient_cuda(const ImageSize& size, const CoreGradients<T>& gr
                         : taps == 3 ? core_gradient_kernel<T, 3>
                                     : core_gradient_kernel<T, 1>;
     allow_shared_memory(kernel, bytes);
-    VP_LAUNCH(kernel, dim3(unsigned(blocks), unsigned(gradients.links)), dim3(threads_per_block), bytes,
-              stream, size, tiles_of(size, gradient_tile()), gradients);
+    VP_LAUNCH(kernel, dim3(unsigned(blocks), unsigned(gradients.links)), dim3(most_threads), bytes, stream,
+              size, tiles_of(size, gradient_tile()), gradients);
     if (const char* error = launch_error()) {
       return error;
     }

@@ -8,14 +8,14 @@
 
 namespace vidpred {
 
-// A link V_{l+1} = S_{l+1} + core * V_l of seed 002, eq. 8-9, is in Horner's form, with p = (kernel - 1) / 2,
+// A link V_{l+1} = S_{l+1} + core * V_l of seed 002, eq. 8-9, in Horner's form, is with p = (kernel - 1) / 2
 //
-//   out[o, y, x] = addend[o, y, x] + bias[o] + sum over i, ky, kx of  w[o, i, ky, kx] in[i, y + ky - p, x +
-//   kx - p]
+//   out[o, y, x] = addend[o, y, x] + bias[o] + sum of w[o, i, ky, kx] in[i, y+ky-p, x+kx-p] over i, ky, kx
 //
-// Forward, w = core, (out, in, kernel, kernel). The gradient to V_l is again a link, without addend and bias:
-// from the gradient to V_{l+1} with the core transposed and flipped, w[o, i, ky, kx] = core[i, o, K-1-ky,
-// K-1-kx].
+// Forward w is the core, (out, in, kernel, kernel). The gradient to V_l is again a link, without addend and
+// bias, from the gradient to V_{l+1}, with the core transposed and flipped:
+//
+//   w[o, i, ky, kx] = core[i, o, kernel-1-ky, kernel-1-kx]
 struct LinkTaps {
   int64_t in_channels, out_channels, kernel;
   bool transposed;  // the gradient's link
