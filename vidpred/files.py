@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -38,14 +39,21 @@ def replacing(final: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def require_writable(final: Path) -> None:
-    """Raises `OutputError` where `final` clearly cannot be written; to be asked before long work."""
+    """Raises `OutputError` where `final` cannot be written; to be asked before long work.
+
+    Permissions do not tell everything, so a file without a name is made in the folder, or in the nearest
+    one that is there already.
+    """
     folder = next(parent for parent in final.parents if parent.exists())
     if final.is_dir():
         raise cannot_write(final, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))
     if not folder.is_dir():
         raise cannot_write(final, NotADirectoryError(errno.ENOTDIR, f"{folder} is not a folder"))
-    if not os.access(folder, os.W_OK):
-        raise cannot_write(final, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(final, error) from error
 
 
 def cannot_write(final: Path, error: OSError) -> OutputError:

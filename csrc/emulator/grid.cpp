@@ -226,7 +226,7 @@ void set_order(Order order, uint64_t seed) {
 
 const char* grant_shared_bytes(const void* kernel, size_t bytes) {
   if (bytes > most_shared_bytes) {
-    return "a block can have at most 163 KiB of dynamic shared memory";
+    return "a block can have at most 227 KiB of dynamic shared memory";
   }
   const std::lock_guard lock(grants_mutex);
   grants[kernel] = std::max(bytes, default_shared_bytes);

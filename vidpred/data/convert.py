@@ -12,7 +12,7 @@ import h5py
 from vidpred.data.hdf5 import Split, create_dataset, open_dataset
 from vidpred.data.interop import WRITERS, Clips, Frames, read_foreign
 from vidpred.errors import ConfigError, DataError, unknown_name
-from vidpred.files import replacing
+from vidpred.files import replacing, require_writable
 from vidpred.progress import progress_bar
 
 FORMATS = ("hdf5", *WRITERS)
@@ -43,6 +43,7 @@ def convert(
     format = format or _format_of(output)
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
+    require_writable(output)
     with ExitStack() as stack:
         clips = {split: _read(path, split, stack) for split, path in inputs.items()}
         if format == "hdf5":

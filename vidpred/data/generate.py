@@ -7,6 +7,7 @@ import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from vidpred.data.hdf5 import create_dataset
 from vidpred.data.moving_objects import MovingObjects, MovingSpec
 from vidpred.data.randomness import SPLITS
 from vidpred.errors import ConfigError
+from vidpred.files import require_writable
 from vidpred.progress import progress_bar
 
 _BLOCK_BYTES = 2**21
@@ -51,6 +53,7 @@ def generate(
     wanted = {split: count for split, count in counts.items() if count > 0}
     if not wanted:
         raise ConfigError("there is nothing to generate: the number of sequences is 0 in every split")
+    require_writable(Path(path))
     makers = {split: MovingObjects(spec, split, seed) for split in wanted}
     block = max(1, _BLOCK_BYTES // int(np.prod(spec.frame_shape)))
     with (

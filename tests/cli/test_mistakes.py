@@ -1,0 +1,170 @@
+"""Every command with wrong input: one sentence on stderr, exit code 1 or 2, nothing left behind."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vidpred.benchmarking import machine
+from vidpred.benchmarking.roofline import Peaks
+from vidpred.cli.main import app
+from vidpred.cli.main import run as vidpred
+
+FAILED, USAGE = 1, 2
+MMNIST = "gen-data mmnist --train 2 --val 0 --test 1 --size 32 --digit-size 16 --digits digits.npz"
+SHAPES = "gen-data shapes --train 2 --val 0 --test 1"
+TRAIN = "train rnn --preset tiny --device cpu"
+ROLLOUT = "rollout run --device cpu --context 2 --horizon 2 --samples 1"
+EVALUATE = "evaluate run --device cpu --context 2 --horizon 2 --samples 1"
+
+# A file that does not exist, one of rubbish, an empty one, half of a real one, and a folder.
+NO_DATA = ("none.h5", "rubbish.h5", "empty.h5", "half.h5", "folder.h5")
+NO_CLIPS = ("none.npy", "rubbish.npy", "empty.npy", "half.npy", "folder.npy", "words.npy", "rubbish.npz")
+NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half-a-model", "run-of-rubbish")
+# A place below a file, one that is a folder, and one where nothing can be made.
+NO_PLACE = ("file/x", "folder.x", "/proc/nowhere/x")
+
+MISTAKES = [
+    (USAGE, "predict"),
+    (USAGE, "--bogus"),
+    (USAGE, "gen-data mnist --out x.h5"),
+    (USAGE, "gen-data mmnist"),
+    (USAGE, f"{MMNIST} --out x.h5 --motion newton"),
+    (USAGE, f"{MMNIST} --out x.h5 --overlap xor"),
+    (USAGE, f"{MMNIST} --out x.h5 --frames none"),
+    (USAGE, f"{MMNIST} --out x.h5 --frames 0"),
+    (USAGE, f"{MMNIST} --out x.h5 --seed -1"),
+    (USAGE, f"{MMNIST} --out x.h5 --acceleration -1"),
+    (USAGE, f"{MMNIST} --out x.h5 --digits mnits"),
+    *((FAILED, f"{MMNIST} --out x.h5 --digits {name}") for name in ("none.npz", "rubbish.npz", "folder.npz")),
+    (FAILED, f"{MMNIST} --out x.h5 --digits rubbish-idx3-ubyte"),
+    *((FAILED, f"{MMNIST} --out {place}.h5") for place in NO_PLACE),
+    *((FAILED, f"{SHAPES} --out {place}.h5") for place in NO_PLACE),
+    (USAGE, f"{SHAPES} --out x.h5 --objects 9"),
+    (USAGE, f"{SHAPES} --out x.h5 --size 8"),
+    (USAGE, "convert clips.npy"),
+    (USAGE, "convert clips.npy x.h5 --format hdf4"),
+    (USAGE, "convert clips.npy x.h5 --split tset"),
+    (USAGE, "convert clips.npy x.bin"),
+    *((FAILED, f"convert {name} x.h5") for name in NO_CLIPS),
+    *((FAILED, f"convert {name} x.npy") for name in NO_DATA),
+    *((FAILED, f"convert clips.npy {place}.h5") for place in NO_PLACE),
+    *((FAILED, f"convert data.h5 {place}.npy") for place in NO_PLACE),
+    (USAGE, "train"),
+    (USAGE, "train vrn --preset tiny"),
+    (USAGE, f"{TRAIN} --preset huge"),
+    (USAGE, f"{TRAIN} --device tpu"),
+    (USAGE, f"{TRAIN} --seed -1"),
+    (USAGE, f"{TRAIN} --set train.batch"),
+    (USAGE, f"{TRAIN} --set train.batch=many"),
+    (USAGE, f"{TRAIN} --set train.bacth=1"),
+    *((USAGE, f"{TRAIN} --config {name}") for name in ("none.toml", "rubbish.toml", "folder.toml")),
+    *((FAILED, f"{TRAIN} --data {name}") for name in NO_DATA),
+    *((FAILED, f"{TRAIN} --run {place}") for place in ("file/x", "/proc/nowhere/x")),
+    *((FAILED, f"train --resume {run}") for run in NO_RUN),
+    (USAGE, "rollout"),
+    (FAILED, f"{ROLLOUT} --out x.gif --split tset --data data.h5"),
+    (USAGE, f"{ROLLOUT} --out x.gif --device tpu"),
+    (USAGE, f"{ROLLOUT} --out x.gif --horizon 0"),
+    (USAGE, f"{ROLLOUT} --out x.mp9"),
+    (FAILED, f"{ROLLOUT} --out x.gif --index 999"),
+    *((FAILED, f"{ROLLOUT} --out x.gif --data {name}") for name in (*NO_DATA, *NO_CLIPS)),
+    *((FAILED, f"{ROLLOUT} --out {place}.{kind}") for place in NO_PLACE for kind in ("gif", "h5", "npy")),
+    *((FAILED, f"rollout {run} --out x.gif") for run in NO_RUN),
+    (USAGE, "evaluate"),
+    (USAGE, f"{EVALUATE} --frames one"),
+    (USAGE, f"{EVALUATE} --frames 3"),
+    (FAILED, f"{EVALUATE} --split tset --data data.h5"),
+    (USAGE, f"{EVALUATE} --device tpu"),
+    (USAGE, f"{EVALUATE} --batch 0"),
+    (FAILED, f"{EVALUATE} --count 999"),
+    *((FAILED, f"{EVALUATE} --data {name}") for name in (*NO_DATA, *NO_CLIPS)),
+    *((FAILED, f"{EVALUATE} --{out} {place}.x") for out in ("json", "csv", "curve") for place in NO_PLACE),
+    *((FAILED, f"evaluate {run}") for run in NO_RUN),
+    (USAGE, "bench"),
+    (USAGE, "bench kernals"),
+    (USAGE, "bench kernels --op conv"),
+    (USAGE, "bench kernels --dtype int8"),
+    (USAGE, "bench kernels --threads many"),
+    (USAGE, "bench models --device tpu"),
+    (USAGE, "bench models --threads -1"),
+    (USAGE, "bench data --json"),
+    *((FAILED, f"bench kernels --{out} {place}.x") for out in ("json", "plot") for place in NO_PLACE),
+    *((FAILED, f"bench {suite} --json {place}.x") for suite in ("models", "data") for place in NO_PLACE),
+    (USAGE, "info --jsn x"),
+    *((FAILED, f"info --json {place}.x") for place in NO_PLACE),
+    (USAGE, "demo --uot x"),
+    *((FAILED, f"demo --out {place}") for place in ("file/x", "file", "/proc/nowhere/x")),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a good and many bad files of every kind."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    random = np.random.default_rng(0)
+    np.save(folder / "clips.npy", random.integers(0, 256, (6, 3, 32, 32), np.uint8))
+    np.save(folder / "words.npy", np.array(["a", "b"]))
+    digits = random.integers(0, 256, (20, 28, 28), np.uint8)
+    np.savez(folder / "digits.npz", images=digits, labels=np.arange(20, dtype=np.uint8) % 10)
+    assert vidpred(["convert", str(folder / "clips.npy"), str(folder / "data.h5")]) == 0
+    for ending in ("h5", "npy", "npz", "toml"):
+        (folder / f"rubbish.{ending}").write_bytes(b"\x00\xffrubbish = [\n" * 20)
+        (folder / f"empty.{ending}").touch()
+        (folder / f"folder.{ending}").mkdir()
+    for name in ("data.h5", "clips.npy"):
+        whole = (folder / name).read_bytes()
+        (folder / f"half{Path(name).suffix}").write_bytes(whole[: len(whole) // 2])
+    (folder / "rubbish-idx3-ubyte").write_bytes(b"rubbish")
+    (folder / "file").touch()
+    for place in (entry for entry in NO_PLACE if entry.startswith("folder")):
+        for ending in ("", ".h5", ".npy", ".gif", ".x"):
+            (folder / f"{place}{ending}").mkdir()
+    return folder
+
+
+@pytest.fixture
+def here(made, tmp_path, make_run, monkeypatch):
+    """The working directory: a copy of those files, and runs that are whole and broken."""
+    folder = tmp_path / "here"
+    shutil.copytree(made, folder)
+    run = make_run("here/run", "rnn", f"data.digits={folder / 'digits.npz'}")
+    without, half, rubbish = (
+        folder / f"run-{how}" for how in ("without-model", "with-half-a-model", "of-rubbish")
+    )
+    for broken in (without, half, rubbish):
+        shutil.copytree(run, broken)
+    shutil.rmtree(without / "checkpoints")
+    (weights,) = half.glob("checkpoints/last/*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    (rubbish / "config.toml").write_bytes(b"\x00\xff = [\n")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("VIDPRED_OFFLINE", "1")
+    monkeypatch.setenv("VIDPRED_MALLOC", "system")
+    monkeypatch.setattr(machine, "measure_peaks", lambda _: Peaks(10.0, 100.0))
+    return folder
+
+
+@pytest.mark.parametrize(("code", "command"), MISTAKES, ids=lambda value: str(value))
+def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(here, capsys, code, command):
+    before = set(here.rglob("*"))
+    assert vidpred(command.split()) == code
+    error = capsys.readouterr().err
+    if command not in ("bench",):  # which shows its help
+        lines = error.splitlines()
+        assert len(lines) == 1, error
+        assert lines[0].startswith("vidpred: ")
+    assert "Traceback" not in error
+    assert set(here.rglob("*")) == before
+
+
+def test_every_command_is_among_the_mistakes():
+    names = {command.name or command.callback.__name__ for command in app.registered_commands}
+    for group in app.registered_groups:
+        names |= {
+            f"{group.name} {command.name or command.callback.__name__}"
+            for command in group.typer_instance.registered_commands
+        }
+    tried = [command for _, command in MISTAKES]
+    assert [name for name in names if not any(command.startswith(name) for command in tried)] == []
