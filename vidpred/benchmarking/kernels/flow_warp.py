@@ -76,5 +76,5 @@ def _case(
 
 
 def _between_pixels(flow: Tensor) -> Tensor:
-    """A flow of some pixels that ends away from whole ones, where rounding decides between two derivatives."""
+    """A flow that ends away from whole pixels, where rounding decides between two derivatives."""
     return (3 * flow).floor() + 0.1 + 0.8 * torch.rand_like(flow)
