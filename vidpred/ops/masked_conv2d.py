@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -57,8 +57,13 @@ def masked_conv2d(
     """
     x, weight, bias = cast_for_autocast(x), cast_for_autocast(weight), cast_for_autocast(bias)
     _check(x, weight, bias, mask, colors)
-    run = sub_kernels if _extension.serves(x.device.type) else reference.masked_conv2d
-    return run(x, weight, bias, mask=mask, colors=colors)
+    if not _extension.serves(x.device.type):
+        return reference.masked_conv2d(x, weight, bias, mask=mask, colors=colors)
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        return sub_kernels(x, weight, bias, mask=mask, colors=colors)
+    rows = x.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C_in), a copy unless channels-last
+    y = torch.ops.vidpred.masked_conv2d(rows, weight, bias, mask == "B", colors).permute(0, 3, 1, 2)
+    return y.contiguous() if x.is_contiguous() else y
 
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, mask: str, colors: int) -> None:
@@ -117,3 +122,42 @@ def _centre(x: Tensor, weight: Tensor, mask: Mask, colors: int) -> Tensor:
         else:
             shares.append(conv2d(x[:, :visible], rows[:, :visible, None, None]))
     return torch.cat(shares, dim=1)
+
+
+def _like_input(x: Tensor, weight: Tensor, bias: Tensor | None, sees_centre: bool, colors: int) -> Tensor:
+    """What the operator returns, for tensors without data."""
+    return x.new_empty(*x.shape[:3], weight.shape[0])
+
+
+def _like_inputs(
+    grad_y: Tensor, x: Tensor, weight: Tensor, sees_centre: bool, colors: int, wants_x: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What the operator's backward returns, for tensors without data."""
+    grad_x = x.new_empty(x.shape if wants_x else 0)
+    return grad_x, weight.new_empty(weight.shape), weight.new_empty(weight.shape[0])
+
+
+def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, _, ctx.sees_centre, ctx.colors = inputs
+    ctx.save_for_backward(x, weight)
+
+
+def _backward(ctx: Any, grad_y: Tensor) -> tuple[Tensor | None, ...]:
+    wants_x, _, wants_bias, *_ = ctx.needs_input_grad
+    grad_x, grad_weight, grad_bias = torch.ops.vidpred.masked_conv2d_backward(
+        grad_y, *ctx.saved_tensors, ctx.sees_centre, ctx.colors, wants_x
+    )
+    return grad_x if wants_x else None, grad_weight, grad_bias if wants_bias else None, None, None
+
+
+def _no_second_derivative(ctx: Any, *gradients: Tensor | None) -> None:
+    raise NotImplementedError(
+        "masked_conv2d has no second derivative on compiled kernels: use vidpred.ops.use_backend('reference')"
+    )
+
+
+if _extension.loaded():
+    torch.library.register_fake("vidpred::masked_conv2d", _like_input)
+    torch.library.register_fake("vidpred::masked_conv2d_backward", _like_inputs)
+    torch.library.register_autograd("vidpred::masked_conv2d", _backward, setup_context=_save_for_backward)
+    torch.library.register_autograd("vidpred::masked_conv2d_backward", _no_second_derivative)
