@@ -32,7 +32,8 @@ def tap_by_tap(x, weight, bias, mask, colors):
     c_out, _, size, _ = weight.shape
     k = size // 2
     padded = torch.nn.functional.pad(x, (k, k, k, k))
-    y = torch.zeros(batch, c_out, height, width, dtype=x.dtype) + (0 if bias is None else bias.view(-1, 1, 1))
+    y = torch.zeros(batch, c_out, height, width, dtype=x.dtype) + 0 * (x.sum() + weight.sum())
+    y = y if bias is None else y + bias.view(-1, 1, 1)
     for row, column in itertools.product(range(size), range(size)):
         shifted = padded[:, :, row : row + height, column : column + width]
         if (row, column) < (k, k):

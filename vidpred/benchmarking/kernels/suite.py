@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vidpred.benchmarking import graphs
-from vidpred.benchmarking.kernels import flow_warp, lstm_gates, tensor_train_conv
+from vidpred.benchmarking.kernels import flow_warp, lstm_gates, masked_conv2d, tensor_train_conv
 from vidpred.benchmarking.kernels.case import Case, Formula
 from vidpred.benchmarking.machine import why_no_kernels
 from vidpred.benchmarking.roofline import Peaks, Work, fraction, gb_per_s, gflop_per_s
@@ -20,7 +20,7 @@ from vidpred.benchmarking.rows import Row, Skipped, speedups
 from vidpred.benchmarking.timer import Timing, interleaved_timings, stopwatch_for
 from vidpred.errors import unknown_name
 
-OPS = (flow_warp, lstm_gates, tensor_train_conv)
+OPS = (flow_warp, lstm_gates, masked_conv2d, tensor_train_conv)
 """The modules whose `cases` are run, each named after its op."""
 
 DTYPES = {
