@@ -25,6 +25,7 @@ NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half
 # A place below a file, one that is a folder, and one where nothing can be made.
 NO_PLACE = ("file/x", "folder.x", "/proc/nowhere/x")
 
+SUITES = ("models", "sampling", "data")
 MISTAKES = [
     (USAGE, "predict"),
     (USAGE, "--bogus"),
@@ -89,9 +90,10 @@ MISTAKES = [
     (USAGE, "bench kernels --threads many"),
     (USAGE, "bench models --device tpu"),
     (USAGE, "bench models --threads -1"),
+    (USAGE, "bench sampling --device tpu"),
     (USAGE, "bench data --json"),
     *((FAILED, f"bench kernels --{out} {place}.x") for out in ("json", "plot") for place in NO_PLACE),
-    *((FAILED, f"bench {suite} --json {place}.x") for suite in ("models", "data") for place in NO_PLACE),
+    *((FAILED, f"bench {suite} --json {place}.x") for suite in SUITES for place in NO_PLACE),
     (USAGE, "info --jsn x"),
     *((FAILED, f"info --json {place}.x") for place in NO_PLACE),
     (USAGE, "demo --uot x"),

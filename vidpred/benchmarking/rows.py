@@ -125,7 +125,9 @@ def title(row: Row) -> str:
 
 
 def _format(pattern: str, value: float | None) -> str:
-    return "" if value is None else pattern.format(value)
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 10_000 else pattern.format(value)
 
 
 def speedups(seconds: Mapping[str, float], over: str) -> dict[str, float | None]:
