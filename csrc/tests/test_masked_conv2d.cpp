@@ -121,10 +121,13 @@ void check(const MaskedConvShape& s) {
 int main() {
   const MaskedConvShape shapes[] = {
       // batch, c_in, c_out, height, width, size, sees_centre, colors
-      {2, 5, 7, 6, 7, 3, true, 1},    {1, 3, 40, 5, 4, 7, false, 1},  // a kernel larger than the image; more
-                                                                      // columns than a panel
+      {2, 5, 7, 6, 7, 3, true, 1},
+      {1, 3, 40, 5, 4, 7, false, 1},   // a kernel larger than the image; more
+                                       // columns than a panel
       {3, 33, 2, 19, 13, 3, true, 1},  // bands of rows, the last one smaller; runs of odd lengths
-      {2, 6, 9, 4, 5, 5, false, 3},   {2, 6, 9, 4, 5, 5, true, 3},   {1, 3, 3, 2, 2, 1, false, 3},
+      {2, 6, 9, 4, 5, 5, false, 3},
+      {2, 6, 9, 4, 5, 5, true, 3},
+      {1, 3, 3, 2, 2, 1, false, 3},
       {1, 4, 2, 1, 1, 1, false, 1},  // no live tap
   };
   for (const MaskedConvShape& shape : shapes) {
