@@ -1,4 +1,4 @@
-// vidpred::masked_conv2d and its backward on the CPU: check, allocate, launch. vidpred/ops/masked_conv2d.py
+// vidpred::masked_conv2d and its backward: check, allocate, launch. vidpred/ops/masked_conv2d.py
 // documents the arguments and has checked them with errors that name them; the checks here guard the memory.
 #include "kernels/masked_conv2d/masked_conv2d.h"
 
@@ -23,13 +23,13 @@ MaskedConvShape shape_of(const Tensor& x, const Tensor& weight, bool sees_centre
   return shape;
 }
 
-// Calls kernel(zero) for the dtypes that there are kernels for.
+// Calls kernel(zero) for the dtypes that the CPU has kernels for.
 template <class Kernel>
 void for_wide_dtype(ScalarType dtype, Kernel kernel) {
   if (dtype == ScalarType::Double) {
     return kernel(double());
   }
-  STD_TORCH_CHECK(dtype == ScalarType::Float, "masked_conv2d has kernels for float32 and float64");
+  STD_TORCH_CHECK(dtype == ScalarType::Float, "masked_conv2d has CPU kernels for float32 and float64");
   kernel(float());
 }
 
@@ -49,48 +49,110 @@ void convolve(const MaskedPass& pass, const Tensor& from, const Tensor& weight, 
   });
 }
 
-// From x (N, H, W, C_in) to y (N, H, W, C_out).
-Tensor forward(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool sees_centre,
-               int64_t colors) {
-  const MaskedPass pass{shape_of(x, weight, sees_centre, colors), false};
-  const MaskedConvShape& s = pass.shape;
-  const Tensor input = contiguous_like(x, x, s.batch * s.pixels() * s.c_in);
-  const Tensor kernel = contiguous_like(weight, x, s.c_out * s.c_in * s.size * s.size);
-  const OptionalTensor offset = contiguous_like(bias, x, s.c_out);
-  const Tensor y = torch::stable::new_empty(x, {s.batch, s.height, s.width, s.c_out});
+// Contiguous tensors whose sizes have been checked, x (N, H, W, C_in).
+struct Inputs {
+  Inputs(const Tensor& x, const Tensor& weight, bool sees_centre, int64_t colors)
+      : shape(shape_of(x, weight, sees_centre, colors)),
+        x(contiguous_like(x, x, shape.batch * shape.pixels() * shape.c_in)),
+        weight(contiguous_like(weight, x, shape.c_out * shape.c_in * shape.size * shape.size)) {}
+
+  Tensor like_y(const Tensor& grad_y) const {
+    return contiguous_like(grad_y, x, shape.batch * shape.pixels() * shape.c_out);
+  }
+  Tensor empty_y() const {
+    return torch::stable::new_empty(x, {shape.batch, shape.height, shape.width, shape.c_out});
+  }
+
+  MaskedConvShape shape;
+  Tensor x, weight;
+};
+
+Tensor forward_on_cpu(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool sees_centre,
+                      int64_t colors) {
+  const Inputs in(x, weight, sees_centre, colors);
+  const OptionalTensor offset = contiguous_like(bias, x, in.shape.c_out);
+  const Tensor y = in.empty_y();
   for_wide_dtype(x.scalar_type(),
-                 [&](auto zero) { convolve<decltype(zero)>(pass, input, kernel, offset, y); });
+                 [&](auto zero) { convolve<decltype(zero)>({in.shape, false}, in.x, in.weight, offset, y); });
   return y;
 }
 
 // The gradients to x, weight and bias (C_out,); that to x is (0,) unless it is wanted.
-std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_y, const Tensor& x, const Tensor& weight,
-                                            bool sees_centre, int64_t colors, bool wants_x) {
-  const MaskedPass pass{shape_of(x, weight, sees_centre, colors), false};
-  const MaskedConvShape& s = pass.shape;
-  const Tensor input = contiguous_like(x, x, s.batch * s.pixels() * s.c_in);
-  const Tensor kernel = contiguous_like(weight, x, s.c_out * s.c_in * s.size * s.size);
-  const Tensor given = contiguous_like(grad_y, x, s.batch * s.pixels() * s.c_out);
+std::tuple<Tensor, Tensor, Tensor> backward_on_cpu(const Tensor& grad_y, const Tensor& x,
+                                                   const Tensor& weight, bool sees_centre, int64_t colors,
+                                                   bool wants_x) {
+  const Inputs in(x, weight, sees_centre, colors);
+  const MaskedConvShape& s = in.shape;
+  const OptionalTensor given = in.like_y(grad_y);
   Tensor grad_x = torch::stable::new_empty(x, {0});
   OptionalTensor weight_sums, bias_sums;
   for_wide_dtype(x.scalar_type(), [&](auto zero) {
     using T = decltype(zero);
     if (wants_x) {
-      grad_x = torch::stable::empty_like(input);
-      convolve<T>({s, true}, given, kernel, std::nullopt, grad_x);
+      grad_x = torch::stable::empty_like(in.x);
+      convolve<T>({s, true}, *given, in.weight, std::nullopt, grad_x);
     }
     const InstructionSet set = instruction_set();
+    const MaskedPass pass{s, false};
     const MaskedConvCpuWork work = masked_conv2d_cpu_work<T>(set, pass);
     weight_sums = torch::stable::new_empty(x, {work.groups, s.c_out, s.c_in, s.size, s.size});
     bias_sums = torch::stable::new_empty(x, {work.groups, s.c_out});
     run_on_cpu(work.groups, [&](int64_t begin, int64_t end) {
-      masked_conv2d_sums_cpu(set, pass, data<T>(input), data<T>(given), mutable_data<T>(weight_sums),
+      masked_conv2d_sums_cpu(set, pass, data<T>(in.x), data<T>(given), mutable_data<T>(weight_sums),
                              mutable_data<T>(bias_sums), scratch<T>(work.scratch), begin, end);
     });
   });
   const std::vector<int64_t> groups{0};
   return {grad_x, torch::stable::sum(*weight_sums, groups), torch::stable::sum(*bias_sums, groups)};
 }
+
+#ifdef VP_CUDA
+Tensor forward_on_cuda(const Tensor& x, const Tensor& weight, const OptionalTensor& bias, bool sees_centre,
+                       int64_t colors) {
+  const Inputs in(x, weight, sees_centre, colors);
+  const OptionalTensor offset = contiguous_like(bias, x, in.shape.c_out);
+  const Tensor y = in.empty_y();
+  for_dtype(x.scalar_type(), [&](auto zero) {
+    using T = decltype(zero);
+    launch_on_cuda(x, [&](void* stream) {
+      return masked_conv2d_cuda({in.shape, false}, data<T>(in.x), data<T>(in.weight), data<T>(offset),
+                                mutable_data<T>(y), stream);
+    });
+  });
+  return y;
+}
+
+std::tuple<Tensor, Tensor, Tensor> backward_on_cuda(const Tensor& grad_y, const Tensor& x,
+                                                    const Tensor& weight, bool sees_centre, int64_t colors,
+                                                    bool wants_x) {
+  const Inputs in(x, weight, sees_centre, colors);
+  const MaskedConvShape& s = in.shape;
+  const ScalarType dtype = x.scalar_type();
+  const OptionalTensor given = in.like_y(grad_y);
+  const Tensor grad_x = wants_x ? torch::stable::empty_like(in.x) : torch::stable::new_empty(x, {0});
+  const OptionalTensor sums = torch::stable::new_zeros(
+      x, std::vector<int64_t>{masked_conv2d_cuda_groups(s), s.c_out, s.c_in, s.size, s.size},
+      accumulate_dtype(dtype));
+  for_dtype(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using A = accumulate_t<T>;
+    const T* const no_bias = nullptr;
+    if (wants_x) {
+      launch_on_cuda(x, [&](void* stream) {
+        return masked_conv2d_cuda({s, true}, data<T>(given), data<T>(in.weight), no_bias,
+                                  mutable_data<T>(grad_x), stream);
+      });
+    }
+    launch_on_cuda(x, [&](void* stream) {
+      return masked_conv2d_sums_cuda({s, false}, data<T>(in.x), data<T>(given), mutable_data<A>(sums),
+                                     stream);
+    });
+  });
+  const Tensor grad_weight = torch::stable::sum(*sums, std::vector<int64_t>{0});
+  const Tensor grad_bias = torch::stable::sum(*given, std::vector<int64_t>{0, 1, 2});
+  return {grad_x, torch::stable::to(grad_weight, dtype), grad_bias};
+}
+#endif
 
 }  // namespace
 }  // namespace vidpred
@@ -103,6 +165,13 @@ STABLE_TORCH_LIBRARY_FRAGMENT(vidpred, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(vidpred, CPU, m) {
-  m.impl("masked_conv2d", TORCH_BOX(&vidpred::forward));
-  m.impl("masked_conv2d_backward", TORCH_BOX(&vidpred::backward));
+  m.impl("masked_conv2d", TORCH_BOX(&vidpred::forward_on_cpu));
+  m.impl("masked_conv2d_backward", TORCH_BOX(&vidpred::backward_on_cpu));
 }
+
+#ifdef VP_CUDA
+STABLE_TORCH_LIBRARY_IMPL(vidpred, CUDA, m) {
+  m.impl("masked_conv2d", TORCH_BOX(&vidpred::forward_on_cuda));
+  m.impl("masked_conv2d_backward", TORCH_BOX(&vidpred::backward_on_cuda));
+}
+#endif

@@ -1,9 +1,11 @@
-// masked_conv2d on every instruction set of this CPU, against loops over pixels and taps in double. Each
-// buffer has its exact size, for AddressSanitizer to watch; masked weights are NaN, which must not spread.
+// masked_conv2d on every instruction set of this CPU and in the emulator, against loops over pixels and taps
+// in double. Each buffer has its exact size, for AddressSanitizer to watch; masked weights are NaN, which
+// must not spread.
 #include <cmath>
 #include <random>
 #include <vector>
 
+#include "common/launch.h"
 #include "kernels/masked_conv2d/masked_conv2d.h"
 #include "tests/check.h"
 
@@ -63,17 +65,40 @@ void check(const MaskedConvShape& s) {
     }
   }
 
+  const auto expect = [&](const char* where, const char* what, const auto& got,
+                          const std::vector<double>& expected) {
+    const double tolerance = sizeof(T) == 4 ? 2e-4 : 1e-11;
+    for (size_t n = 0; n < expected.size(); ++n) {
+      CHECK(std::abs(got[n] - expected[n]) <= tolerance * (1 + std::abs(expected[n])),
+            "%s: %s[%d] is %g instead of %g", where, what, int(n), double(got[n]), expected[n]);
+    }
+  };
+  const auto added_up = [](const std::vector<T>& sums, int64_t count) {
+    std::vector<double> totals(count);
+    for (size_t n = 0; n < sums.size(); ++n) {
+      totals[n % count] += sums[n];
+    }
+    return totals;
+  };
+
+  std::vector<T> cuda_y(y.size(), T(NAN)), cuda_grad_x(x.size(), T(NAN));
+  std::vector<T> cuda_sums(masked_conv2d_cuda_groups(s) * weights);
+  const char* error =
+      masked_conv2d_cuda({s, false}, x.data(), weight.data(), bias.data(), cuda_y.data(), nullptr);
+  CHECK(!error, "%s", error);
+  expect("emulated", "y", cuda_y, y);
+  const T* const no_bias = nullptr;
+  error = masked_conv2d_cuda({s, true}, grad_y.data(), weight.data(), no_bias, cuda_grad_x.data(), nullptr);
+  CHECK(!error, "%s", error);
+  expect("emulated", "grad_x", cuda_grad_x, grad_x);
+  error = masked_conv2d_sums_cuda({s, false}, x.data(), grad_y.data(), cuda_sums.data(), nullptr);
+  CHECK(!error, "%s", error);
+  expect("emulated", "grad_weight", added_up(cuda_sums, weights), grad_weight);
+
   for (auto set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512}) {
     if (set > best_instruction_set()) {
       continue;
     }
-    const auto expect = [&](const char* what, const auto& got, const std::vector<double>& expected) {
-      const double tolerance = sizeof(T) == 4 ? 2e-4 : 1e-11;
-      for (size_t n = 0; n < expected.size(); ++n) {
-        CHECK(std::abs(got[n] - expected[n]) <= tolerance * (1 + std::abs(expected[n])),
-              "%s: %s[%d] is %g instead of %g", name(set), what, int(n), double(got[n]), expected[n]);
-      }
-    };
     // In two parts, the later one first: the order of tasks does not matter.
     const auto in_parts = [](int64_t tasks, auto work) {
       work(tasks / 2, tasks);
@@ -94,9 +119,9 @@ void check(const MaskedConvShape& s) {
     };
     std::vector<T> got_y(y.size(), T(NAN)), got_grad_x(x.size(), T(NAN));
     convolve(false, x, bias.data(), got_y);
-    expect("y", got_y, y);
+    expect(name(set), "y", got_y, y);
     convolve(true, grad_y, nullptr, got_grad_x);
-    expect("grad_x", got_grad_x, grad_x);
+    expect(name(set), "grad_x", got_grad_x, grad_x);
 
     const MaskedPass pass{s, false};
     const MaskedConvCpuWork work = masked_conv2d_cpu_work<T>(set, pass);
@@ -106,19 +131,13 @@ void check(const MaskedConvShape& s) {
       masked_conv2d_sums_cpu(set, pass, x.data(), grad_y.data(), weight_sums.data(), bias_sums.data(),
                              scratch.data(), begin, end);
     });
-    const auto added_up = [&](const std::vector<T>& sums, int64_t count) {
-      std::vector<double> totals(count);
-      for (size_t n = 0; n < sums.size(); ++n) {
-        totals[n % count] += sums[n];
-      }
-      return totals;
-    };
-    expect("grad_weight", added_up(weight_sums, weights), grad_weight);
-    expect("grad_bias", added_up(bias_sums, s.c_out), grad_bias);
+    expect(name(set), "grad_weight", added_up(weight_sums, weights), grad_weight);
+    expect(name(set), "grad_bias", added_up(bias_sums, s.c_out), grad_bias);
   }
 }
 
 int main() {
+  emulator::set_order(emulator::Order::shuffled);
   const MaskedConvShape shapes[] = {
       // batch, c_in, c_out, height, width, size, sees_centre, colors
       {2, 5, 7, 6, 7, 3, true, 1},
@@ -128,7 +147,8 @@ int main() {
       {2, 6, 9, 4, 5, 5, false, 3},
       {2, 6, 9, 4, 5, 5, true, 3},
       {1, 3, 3, 2, 2, 1, false, 3},
-      {1, 4, 2, 1, 1, 1, false, 1},  // no live tap
+      {1, 4, 2, 1, 1, 1, false, 1},    // no live tap
+      {3, 2, 70, 50, 60, 3, true, 2},  // several groups of pixels, and tiles of columns
   };
   for (const MaskedConvShape& shape : shapes) {
     check<float>(shape);

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vidpred import ops
 from vidpred.errors import ConfigError
+from vidpred.ops.masked_conv2d import matrix_products
 
 needs_native = pytest.mark.skipif(ops.backend() != "native", reason="the kernels are not built")
 
@@ -187,7 +188,7 @@ def test_the_operator_guards_memory_even_without_the_checks_in_python():
         operator(x, weight, None, True, 2)
     with pytest.raises(RuntimeError, match="one dtype and one device"):
         operator(x, weight.double(), None, True, 1)
-    with pytest.raises(RuntimeError, match="kernels for float32 and float64"):
+    with pytest.raises(RuntimeError, match="CPU kernels for float32 and float64"):
         operator(x.half(), weight.half(), None, True, 1)
 
 
@@ -232,3 +233,23 @@ def test_other_wrong_inputs_are_named(backend):
 def test_cuda_is_as_exact_as_the_cpu(case, dtype, layout, mask):
     with torch.backends.cudnn.flags(allow_tf32=False):
         assert_exact(case, mask, random_inputs(case, dtype, "cuda", LAYOUTS[layout]))
+
+
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("case", SHAPES)
+def test_cuda_has_a_kernel_of_its_own_to_compare_with(case, dtype, mask):
+    assert_exact(case, mask, random_inputs(case, dtype, "cuda"), matrix_products)
+
+
+@needs_native
+def test_tensors_without_data_stay_on_their_device():
+    with FakeTensorMode():
+        x, weight = torch.empty(2, 4, 5, 3, device="cuda"), torch.empty(6, 3, 3, 3, device="cuda")
+        y = torch.ops.vidpred.masked_conv2d(x, weight, None, True, 3)
+        gradients = torch.ops.vidpred.masked_conv2d_backward(y, x, weight, True, 3, True)
+    assert [tuple(tensor.shape) for tensor in (y, *gradients)] == [
+        (2, 4, 5, 6), (2, 4, 5, 3), (6, 3, 3, 3), (6,)
+    ]  # fmt: skip
+    assert {tensor.device.type for tensor in (y, *gradients)} == {"cuda"}

@@ -39,7 +39,8 @@ def masked_conv2d(
 
     On the CPU float32 and float64 run on a kernel of their own, differentiable once, in reverse mode; its
     results do not depend on the number of threads. Half types, and CUDA, run on torch's convolutions with the
-    rectangles that the live taps form. Under autocast all tensors but float64 ones are cast to its dtype, as
+    rectangles that the live taps form; on CUDA a kernel of matrix products waits to be measured against them
+    (`vidpred bench kernels`). Under autocast all tensors but float64 ones are cast to its dtype, as
     for `torch.nn.functional.conv2d`.
 
     Args:
@@ -62,11 +63,9 @@ def masked_conv2d(
     _check(x, weight, bias, mask, colors)
     if not _extension.serves(x.device.type):
         return reference.masked_conv2d(x, weight, bias, mask=mask, colors=colors)
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
-        return sub_kernels(x, weight, bias, mask=mask, colors=colors)
-    rows = x.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C_in), a copy unless channels-last
-    y = torch.ops.vidpred.masked_conv2d(rows, weight, bias, mask == "B", colors).permute(0, 3, 1, 2)
-    return y.contiguous() if x.is_contiguous() else y
+    on_kernel = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    run = matrix_products if on_kernel else sub_kernels
+    return run(x, weight, bias, mask=mask, colors=colors)
 
 
 def _check(x: Tensor, weight: Tensor, bias: Tensor | None, mask: str, colors: int) -> None:
@@ -91,6 +90,13 @@ def _check(x: Tensor, weight: Tensor, bias: Tensor | None, mask: str, colors: in
     if bias is not None:
         require_shape("masked_conv2d", "bias", bias, (c_out,))
         require_like("masked_conv2d", "bias", bias, "x", x)
+
+
+def matrix_products(x: Tensor, weight: Tensor, bias: Tensor | None, *, mask: Mask, colors: int) -> Tensor:
+    """`masked_conv2d` on kernels that multiply live taps alone: on the CPU, and for comparison on CUDA."""
+    rows = x.permute(0, 2, 3, 1).contiguous()  # (N, H, W, C_in), a copy unless channels-last
+    y: Tensor = torch.ops.vidpred.masked_conv2d(rows, weight, bias, mask == "B", colors).permute(0, 3, 1, 2)
+    return y.contiguous() if x.is_contiguous() else y
 
 
 def sub_kernels(x: Tensor, weight: Tensor, bias: Tensor | None, *, mask: Mask, colors: int) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn.functional import conv2d
 from vidpred import ops
 from vidpred.benchmarking.kernels.case import Case
 from vidpred.benchmarking.roofline import Work
+from vidpred.ops.masked_conv2d import matrix_products
 
 _BATCH = 4
 
@@ -47,10 +48,17 @@ def _case(
         x, weight, bias = values
         return (ops.masked_conv2d(x, weight, bias, mask=mask),)
 
+    def implicit_gemm(values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        x, weight, bias = values
+        return (matrix_products(x, weight, bias, mask=mask, colors=1),)
+
     def eager(values: Sequence[Tensor]) -> tuple[Tensor, ...]:
         x, weight, bias = values
         return (conv2d(x, weight * seen.to(weight), bias, padding=size // 2),)
 
+    variants = {"native": native, "eager": eager}
+    if torch.cuda.is_available() and ops.build_info()["cuda_architectures"]:
+        variants["implicit_gemm"] = implicit_gemm  # what `native` is on a CPU, and may become on CUDA
     live_taps = int(seen[0, 0].sum())
     flops = 2 * math.prod(shape) * channels * live_taps
     item = torch.float32.itemsize
@@ -60,7 +68,7 @@ def _case(
         shape=shape,
         dtype=torch.float32,
         inputs={"x": shape, "weight": kernel, "bias": (channels,)},
-        variants={"native": native, "eager": eager},
+        variants=variants,
         forward=Work(bytes=tensors, flops=flops),
         backward=Work(bytes=2 * tensors, flops=2 * flops),
         layer=layer,
