@@ -5,6 +5,10 @@ The gradients are checked against what the loops' linearity gives: each output i
 
 import numpy as np
 import pytest
+
+pytest.importorskip("hypothesis")
+from hypothesis import given
+from hypothesis import strategies as st
 from test_lstm_gates_kernels import from_bits, to_bits
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11, "float16": 4e-3, "bfloat16": 3e-2}
@@ -50,6 +54,20 @@ def warp(features, flow, grad, padding):
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_values_and_gradients_are_those_of_the_loops(kernels, place, shape, dtype, channels_last, padding):
+    assert_exact(kernels, place, shape, dtype, channels_last, padding)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 2), st.integers(1, 37), st.integers(1, 6), st.integers(1, 40)),
+    dtype=st.sampled_from(list(TOLERANCE)),
+    channels_last=st.booleans(),
+    padding=st.sampled_from(["zeros", "border"]),
+)
+def test_any_shape_will_do(kernels, place, shape, dtype, channels_last, padding):
+    assert_exact(kernels, place, shape, dtype, channels_last, padding)
+
+
+def assert_exact(kernels, place, shape, dtype, channels_last, padding):
     random = np.random.default_rng(0)
     batch, channels, height, width = shape
     flow = 2.5 * random.standard_normal((batch, 2, height, width))
