@@ -11,6 +11,8 @@ namespace {
 constexpr int64_t rows_per_band =
     8;  // some 100 us at the sizes of a VPN: much longer than it takes to hand out
 
+constexpr int64_t rows_at_once = 2;  // of a band, whose sums are then fetched once for both
+
 // Some neighbouring rows of a sample.
 struct Band {
   int64_t sample, first_row, end_row;
@@ -55,9 +57,9 @@ MaskedConvCpuWork masked_conv2d_cpu_work(InstructionSet set, const MaskedPass& p
   for (int64_t group = 0; group < pass.shape.colors; ++group) {
     packed += panels * panel * pass.depth(group);
   }
-  // Rows of the input; for sums also a panel of a row of the gradient, and the sums themselves.
+  // Rows of the input; for sums also a panel of some rows of the gradient, and the sums themselves.
   const int64_t rows = (rows_per_band + pass.shape.centre()) * padded_row(pass);
-  const int64_t scratch = rows + pass.shape.width * panel + packed;
+  const int64_t scratch = rows + rows_at_once * pass.shape.width * panel + packed;
   return {packed, pass.shape.colors * panels, Bands{pass.shape}.count(), scratch, groups_of(pass.shape)};
 }
 

@@ -173,10 +173,10 @@ void convolve(const MaskedPass& pass, const A* from, const A* packed, const A* b
   }
 }
 
-// Adds what a row of pixels contributes to the gradients of `elements` weights for a panel of columns.
+// Adds what `rows` rows of pixels contribute to the gradients of `elements` weights for a panel of columns.
 template <int elements, class A>
-void sum_elements(const A* inputs, int64_t channels, const A* grad, int64_t columns, int64_t pixels,
-                  A* totals) {
+void sum_elements(const A* inputs, int64_t row_stride, int64_t channels, const A* grad, int64_t rows,
+                  int64_t pixels, A* totals) {
   Vector<A> sums[elements][vectors_at_once];
 #pragma GCC unroll 16
   for (int d = 0; d < elements; ++d) {
@@ -184,7 +184,10 @@ void sum_elements(const A* inputs, int64_t channels, const A* grad, int64_t colu
       sums[d][v] = reinterpret_cast<const Vector<A>*>(totals + d * panel_columns<A>())[v];
     }
   }
-  add_products(inputs, 1, channels, grad, columns, pixels, sums);
+  for (int64_t row = 0; row < rows; ++row) {
+    add_products(inputs + row * row_stride, 1, channels, grad + row * pixels * panel_columns<A>(),
+                 panel_columns<A>(), pixels, sums);
+  }
 #pragma GCC unroll 16
   for (int d = 0; d < elements; ++d) {
     for (int v = 0; v < vectors_at_once; ++v) {
@@ -194,7 +197,7 @@ void sum_elements(const A* inputs, int64_t channels, const A* grad, int64_t colu
 }
 
 template <class A>
-using SumElements = void (*)(const A*, int64_t, const A*, int64_t, int64_t, A*);
+using SumElements = void (*)(const A*, int64_t, int64_t, const A*, int64_t, int64_t, A*);
 
 template <class A, int... less_one>
 SumElements<A> sum_elements_for(int64_t elements, std::integer_sequence<int, less_one...>) {
@@ -210,19 +213,20 @@ void sum_band(const MaskedPass& pass, const A* x, const A* grad_y, const Band& b
   const int64_t width = panel_columns<A>(), columns = pass.group_columns(), pixels = pass.shape.width;
   const int64_t row_stride = padded_row(pass), margin = pass.shape.centre() * pass.channels();
   const int64_t first_row = copy_rows(pass, x, band, padded);
-  for (int64_t y = band.first_row; y < band.end_row; ++y) {
+  for (int64_t y = band.first_row; y < band.end_row; y += rows_at_once) {
+    const int64_t rows = std::min(rows_at_once, band.end_row - y);
     const A* const row = padded + (y - first_row) * row_stride + margin;
     const A* const grad_row = grad_y + (band.sample * pass.shape.height + y) * pixels * pass.columns();
     for (int64_t group = 0; group < pass.shape.colors; ++group) {
       A* panel = totals + packed_before<A>(pass, group);
       for (int64_t first = 0; first < columns; first += width) {
         const int64_t column = group * columns + first, count = std::min(width, columns - first);
-        for (int64_t p = 0; p < pixels; ++p) {
+        for (int64_t p = 0; p < rows * pixels; ++p) {
           for (int64_t n = 0; n < width; ++n) {
             grad_panel[p * width + n] = n < count ? grad_row[p * pass.columns() + column + n] : A(0);
           }
         }
-        for (int64_t p = 0; bias_totals && p < pixels; ++p) {
+        for (int64_t p = 0; bias_totals && p < rows * pixels; ++p) {
           for (int64_t n = 0; n < count; ++n) {
             bias_totals[column + n] += grad_panel[p * width + n];
           }
@@ -233,7 +237,7 @@ void sum_band(const MaskedPass& pass, const A* x, const A* grad_y, const Band& b
           for (int64_t d = 0; d < run.depth; d += at_once) {
             const int64_t elements = std::min<int64_t>(at_once, run.depth - d);
             sum_elements_for<A>(elements, std::make_integer_sequence<int, at_once>())(
-                from + d, pass.channels(), grad_panel, width, pixels, panel + d * width);
+                from + d, row_stride, pass.channels(), grad_panel, rows, pixels, panel + d * width);
           }
           panel += run.depth * width;
         }
@@ -250,7 +254,7 @@ void sum_up(const MaskedPass& pass, const A* x, const A* grad_y, A* weight_sums,
   const int64_t weights = shape.c_out * shape.c_in * shape.size * shape.size;
   A* const padded = scratch;
   A* const grad_panel = padded + (rows_per_band + shape.centre()) * padded_row(pass);
-  A* const totals = grad_panel + shape.width * width;
+  A* const totals = grad_panel + rows_at_once * shape.width * width;
   A* const bias_totals = bias_sums ? bias_sums + group_of_bands * shape.c_out : nullptr;
   std::fill_n(totals, packed_before<A>(pass, shape.colors), A(0));
   if (bias_totals) {
