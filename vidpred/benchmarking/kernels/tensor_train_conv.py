@@ -37,6 +37,11 @@ def cases(quick: bool) -> list[Case]:
     return found if quick else [*found, _alone(8, torch.bfloat16)]
 
 
+def _layer(batch: int, part: str) -> str:
+    """Where the model has the op, at the batch that its paper trains with."""
+    return f"convttlstm paper, {part}" if batch == 16 else ""
+
+
 def _alone(batch: int, dtype: torch.dtype) -> Case:
     """The chain. What `composed` gives differs near the border, which its error shows."""
     shape = (batch, _RANK, _FRAME, _FRAME)
@@ -55,6 +60,7 @@ def _alone(batch: int, dtype: torch.dtype) -> Case:
         flops=_flops(pixels, _RANK, (_ORDER - 1) * _RANK),
     )
     return Case(
+        layer=_layer(batch, "chain"),
         name="tensor_train_conv",
         shape=shape,
         dtype=dtype,
@@ -110,6 +116,7 @@ def _with_preprocessing(batch: int, channels: int) -> Case:
         flops=_flops(pixels, channels, reduced) + _flops(pixels, _RANK, (_ORDER - 1) * _RANK),
     )
     return Case(
+        layer=_layer(batch, "outer blocks" if channels == _OUTER_BLOCKS else "inner blocks"),
         name="tensor_train_conv(preprocessing)",
         shape=shape,
         dtype=torch.float32,
