@@ -89,6 +89,31 @@ def test_masked_weights_are_never_read_and_pixels_only_by_those_that_see_them(ba
         assert spoilt == ([[2, 3], *seen_by] if mask == "B" else seen_by)
 
 
+@needs_native
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("case", [case for case in SHAPES if case != "one pixel"])
+def test_the_output_lies_in_memory_as_the_input_does(case, dtype, layout):
+    x, weight, bias = random_inputs(case, dtype, layout=LAYOUTS[layout])
+    for mask in MASKS:
+        y = ops.masked_conv2d(x, weight, bias, mask=mask, colors=SHAPES[case][3])
+        assert y.is_contiguous(memory_format=LAYOUTS[layout])
+
+
+@needs_native
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=str)
+@pytest.mark.parametrize("c_in", [1, 2, 3, 5])
+def test_no_channel_of_a_pixel_spreads_beyond_those_that_see_it(c_in, dtype, layout):
+    weight = torch.ones(4, c_in, 3, 3, dtype=dtype)
+    for channel in range(c_in):
+        x = torch.ones(1, c_in, 6, 7, dtype=dtype)
+        x[0, channel, 2, 3] = math.nan
+        x = x.contiguous(memory_format=LAYOUTS[layout])
+        spoilt = ops.masked_conv2d(x, weight, mask="B").isnan()[0].any(0).nonzero().tolist()
+        assert spoilt == [[2, 3], [2, 4], [3, 2], [3, 3], [3, 4]]
+
+
 def test_tensors_that_are_not_contiguous_are_served(backend):
     x, weight, bias = random_inputs("3x3", torch.float64)
     turned = x.detach().transpose(2, 3).flip(0)

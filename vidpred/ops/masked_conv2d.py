@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 
 from vidpred.errors import unknown_name
 from vidpred.ops import _extension, reference
@@ -109,12 +109,14 @@ def sub_kernels(x: Tensor, weight: Tensor, bias: Tensor | None, *, mask: Mask, c
     centre = weight.shape[2] // 2
     if centre == 0:
         y = _centre(x, weight, mask, colors)
-        return y if bias is None else y + bias.view(-1, 1, 1)
+        y = y if bias is None else y + bias.view(-1, 1, 1)
+        # What no channel is seen by has no layout of its own.
+        return y.contiguous() if x.is_contiguous() else y.contiguous(memory_format=torch.channels_last)
     above = weight[:, :, :centre]
     whole_centre = mask == "B" and colors == 1
     beside = weight[:, :, centre : centre + 1, : centre + whole_centre]
-    y = conv2d(x, above, bias, padding=centre)[:, :, :height]
-    y = y + conv2d(x, beside, padding=(0, centre))[..., :width]
+    y = _convolve(x, above, bias, padding=centre)[:, :, :height]
+    y = y + _convolve(x, beside, padding=(0, centre))[..., :width]
     return y if colors == 1 else y + _centre(x, weight, mask, colors)
 
 
@@ -129,8 +131,21 @@ def _centre(x: Tensor, weight: Tensor, mask: Mask, colors: int) -> Tensor:
         if visible == 0:  # without a convolution, which needs channels
             shares.append(torch.einsum("nchw,oc->nohw", x[:, :0], rows[:, :0]))
         else:
-            shares.append(conv2d(x[:, :visible], rows[:, :visible, None, None]))
+            shares.append(_convolve(x[:, :visible], rows[:, :visible, None, None]))
     return torch.cat(shares, dim=1)
+
+
+def _convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, padding: int | tuple[int, int] = 0
+) -> Tensor:
+    """`conv2d`, in bfloat16 on the CPU with an even number of channels.
+
+    oneDNN multiplies those two by two. With an odd number the last pair reaches into the pixel after those
+    that the kernel covers, times zero, and would spread NaN from a pixel that is not seen.
+    """
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and x.shape[1] % 2:
+        x, weight = (pad(tensor, (0, 0, 0, 0, 0, 1)) for tensor in (x, weight))
+    return conv2d(x, weight, bias, padding=padding)
 
 
 def _like_input(x: Tensor, weight: Tensor, bias: Tensor | None, sees_centre: bool, colors: int) -> Tensor:
