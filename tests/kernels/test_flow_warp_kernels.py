@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("hypothesis")
+from half_bits import from_bits, to_bits
 from hypothesis import given
 from hypothesis import strategies as st
-from test_lstm_gates_kernels import from_bits, to_bits
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-11, "float16": 4e-3, "bfloat16": 3e-2}
 SHAPES = {

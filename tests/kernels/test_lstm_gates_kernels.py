@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("hypothesis")
+from half_bits import from_bits, to_bits
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,20 +21,6 @@ SHAPES = {
     "many groups": (600, 2, 9),
 }
 TOLERANCE = {"float32": 2e-6, "float64": 1e-9, "float16": 3e-3, "bfloat16": 2e-2}
-
-
-def to_bits(values, dtype):
-    """What the kernels take: for bfloat16 the upper halves of float32, which here hold no more."""
-    if dtype == "bfloat16":
-        return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
-    bits = values.astype(dtype)
-    return bits.view(np.uint16) if dtype == "float16" else bits
-
-
-def from_bits(bits, dtype):
-    if dtype == "bfloat16":
-        return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-    return (bits.view(np.float16) if dtype == "float16" else bits).astype(np.float64)
 
 
 def sigmoid(x):

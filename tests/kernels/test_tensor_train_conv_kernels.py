@@ -7,27 +7,12 @@ import pytest
 
 pytest.importorskip("hypothesis")
 pytest.importorskip("scipy")
+from half_bits import from_bits, to_bits
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import correlate2d
 
 TOLERANCE = {"float32": 4e-6, "float64": 1e-12, "float16": 6e-3, "bfloat16": 5e-2}
-
-
-def to_bits(values, dtype):
-    """What the kernels take: for bfloat16 the upper halves of float32, which here hold no more."""
-    if dtype == "bfloat16":
-        return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
-    bits = values.astype(dtype)
-    return bits.view(np.uint16) if dtype == "float16" else bits
-
-
-def from_bits(bits, dtype):
-    if bits.dtype != np.uint16:
-        return bits.astype(np.float64)
-    if dtype == "bfloat16":
-        return (bits.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
-    return bits.view(np.float16).astype(np.float64)
 
 
 def convolve(images, core):

@@ -61,16 +61,23 @@ void for_each_tile(const FlowWarpShape& shape, Visit visit) {
 
 typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
 
-// The rows of a 4 x 4 matrix to its columns.
-VP_HOST_DEVICE void transpose(Four (&m)[4]) {
+// Writes the columns of a 4 x 4 matrix as rows; rows are so far apart in memory.
+VP_HOST_DEVICE void transpose(const float* from, int64_t from_stride, float* to, int64_t to_stride) {
+  Four m[4];
+  for (int k = 0; k < 4; ++k) {
+    m[k] = *reinterpret_cast<const Four*>(from + k * from_stride);
+  }
   const Four ab_low = __builtin_shufflevector(m[0], m[1], 0, 4, 1, 5);
   const Four ab_high = __builtin_shufflevector(m[0], m[1], 2, 6, 3, 7);
   const Four cd_low = __builtin_shufflevector(m[2], m[3], 0, 4, 1, 5);
   const Four cd_high = __builtin_shufflevector(m[2], m[3], 2, 6, 3, 7);
-  m[0] = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
-  m[1] = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-  m[2] = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
-  m[3] = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+  const Four columns[4] = {__builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
+                           __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+                           __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+                           __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7)};
+  for (int k = 0; k < 4; ++k) {
+    *reinterpret_cast<Four*>(to + k * to_stride) = columns[k];
+  }
 }
 
 // Lays out pixels of up to `block_channels` channels as (count, block_channels), with zeros for the rest.
@@ -82,14 +89,7 @@ void pack(const T* from, int64_t stride, int64_t count, int64_t channels, A* blo
     done = channels == block_channels ? count / 4 * 4 : 0;
     for (int64_t c = 0; c < block_channels; c += 4) {
       for (int64_t p = 0; p < done; p += 4) {
-        Four square[4];
-        for (int64_t k = 0; k < 4; ++k) {
-          square[k] = *reinterpret_cast<const Four*>(from + (c + k) * stride + p);
-        }
-        transpose(square);
-        for (int64_t k = 0; k < 4; ++k) {
-          *reinterpret_cast<Four*>(block + (p + k) * block_channels + c) = square[k];
-        }
+        transpose(from + c * stride + p, stride, block + p * block_channels + c, block_channels);
       }
     }
   }
@@ -108,14 +108,7 @@ void unpack(const A* block, int64_t stride, int64_t count, int64_t channels, T* 
     done = channels == block_channels ? count / 4 * 4 : 0;
     for (int64_t c = 0; c < block_channels; c += 4) {
       for (int64_t p = 0; p < done; p += 4) {
-        Four square[4];
-        for (int64_t k = 0; k < 4; ++k) {
-          square[k] = *reinterpret_cast<const Four*>(block + (p + k) * block_channels + c);
-        }
-        transpose(square);
-        for (int64_t k = 0; k < 4; ++k) {
-          *reinterpret_cast<Four*>(to + (c + k) * stride + p) = square[k];
-        }
+        transpose(block + p * block_channels + c, block_channels, to + c * stride + p, stride);
       }
     }
   }
