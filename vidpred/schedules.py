@@ -19,3 +19,8 @@ def cosine(step: int, steps: int, floor: float = 0.0) -> float:
 def staircase(step: int, every: int, factor: float) -> float:
     """Multiplied by `factor` after every `every` steps."""
     return factor ** (step // every)
+
+
+def ramp(step: int, steps: int) -> float:
+    """Rises linearly from 0 at step 0 to 1 at step `steps`, then stays."""
+    return min(1.0, step / steps)

@@ -30,6 +30,8 @@ class VideoModel(nn.Module):
     Options: ClassVar[type[ModelOptions]] = ModelOptions
     stochastic: ClassVar[bool] = False
     """Whether two predictions from the same context can differ; if not, one sample says all."""
+    usage: ClassVar[tuple[str, ...]] = ()
+    """Options that change how a trained model predicts, not what it has learnt."""
 
     def __init__(self, channels: int, size: tuple[int, int], options: ModelOptions) -> None:
         super().__init__()

@@ -8,11 +8,17 @@ from typing import Any
 from vidpred import config
 from vidpred.errors import ConfigError, unknown_name
 from vidpred.models.base import VideoModel
+from vidpred.models.convlstm import ConvLSTM
+from vidpred.models.flow_autoencoder import FlowAutoencoder
 from vidpred.models.rnn import RNN
+from vidpred.models.vpn import VPN
 from vidpred.models.vrnn import VRNN
 
 MODELS: Mapping[str, type[VideoModel]] = {
+    "convlstm": ConvLSTM,
+    "flow_autoencoder": FlowAutoencoder,
     "rnn": RNN,
+    "vpn": VPN,
     "vrnn": VRNN,
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from vidpred.nn.masked_conv.layers import MaskedConv2d, MaskedResidualBlock
+from vidpred.nn.blocks import BlockKind, make_block
+from vidpred.nn.masked_conv.layers import MaskedConv2d, masked_conv
 
 
 class PixelDecoder(nn.Module):
@@ -19,6 +20,7 @@ class PixelDecoder(nn.Module):
         channels: channels between the blocks, a multiple of `colors`; so are the others.
         hidden: channels within a block.
         blocks: how many residual blocks.
+        block: ``"residual"``, with ReLU, or ``"multiplicative"``, with gates.
         head: channels of the two layers after the blocks.
         kernel_size: of the first layer.
     """
@@ -32,6 +34,7 @@ class PixelDecoder(nn.Module):
         channels: int = 256,
         hidden: int = 128,
         blocks: int = 24,
+        block: BlockKind = "residual",
         head: int = 768,
         kernel_size: int = 7,
     ):
@@ -41,7 +44,7 @@ class PixelDecoder(nn.Module):
         )
         self.of_image = MaskedConv2d(colors, channels, kernel_size, "A", colors=colors, bias=False)
         self.blocks = nn.Sequential(
-            *(MaskedResidualBlock(channels, hidden, colors=colors) for _ in range(blocks))
+            *(make_block(block, channels, hidden, conv=masked_conv(colors)) for _ in range(blocks))
         )
         self.head = nn.Sequential(
             nn.ReLU(),
@@ -54,5 +57,9 @@ class PixelDecoder(nn.Module):
 
     def forward(self, image: Tensor, context: Tensor) -> Tensor:
         """Logits (N, colors * levels, H, W) from image (N, colors, H, W) and context (N, C, H, W)."""
-        features = self.of_image(image) + self.of_context(context)
-        return self.head(self.blocks(features))
+        return self.from_features(self.of_image(image) + self.of_context(context))
+
+    def from_features(self, features: Tensor) -> Tensor:
+        """Logits from what the first layer makes of image and context, (N, channels, H, W)."""
+        logits: Tensor = self.head(self.blocks(features))
+        return logits

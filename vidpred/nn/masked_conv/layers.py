@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vidpred import ops
+from vidpred.nn.blocks import Conv, ResidualBlock
 
 
 class MaskedConv2d(nn.Conv2d):
@@ -49,21 +50,15 @@ class MaskedConv2d(nn.Conv2d):
         return torch.where(mask.bool(), self.weight, 0)
 
 
-class MaskedResidualBlock(nn.Module):
-    """The residual block of the PixelCNN (seed 001, fig. 3.4), on (N, channels, H, W).
-
-    ReLU, 1x1 to `hidden` channels, ReLU, masked `kernel_size`, ReLU, 1x1 back, and the input added. All
-    masks are B.
-    """
+class MaskedResidualBlock(ResidualBlock):
+    """The residual block of the PixelCNN (seed 001, fig. 3.4), on (N, channels, H, W). All masks are B."""
 
     def __init__(self, channels: int, hidden: int, kernel_size: int = 3, *, colors: int = 1):
-        super().__init__()
-        self.narrow = MaskedConv2d(channels, hidden, 1, "B", colors=colors)
-        self.look = MaskedConv2d(hidden, hidden, kernel_size, "B", colors=colors)
-        self.widen = MaskedConv2d(hidden, channels, 1, "B", colors=colors)
+        super().__init__(channels, hidden, kernel_size, masked_conv(colors))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, channels, H, W) from the same."""
-        hidden = self.narrow(features.relu())
-        hidden = self.look(hidden.relu())
-        return features + self.widen(hidden.relu())
+
+def masked_conv(colors: int) -> Conv:
+    """Makes convolutions under mask B for blocks."""
+    return lambda inputs, outputs, kernel_size: MaskedConv2d(
+        inputs, outputs, kernel_size, "B", colors=colors
+    )

@@ -1,0 +1,104 @@
+"""What models have in common that see a frame, predict the next one, and take it for their next input."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from vidpred import schedules
+from vidpred.models.base import ModelOptions, VideoModel
+
+
+class FeedbackOptions(ModelOptions):
+    """What a model sees of the frames after the context while it is trained."""
+
+    feed: Literal["predictions", "frames", "scheduled"] = "predictions"
+    """``predictions``: its own, as in use (ten-frame training, seed 001, sec. 4.2); ``frames``: the true
+    ones, so that it only ever predicts one frame ahead; ``scheduled``: of each sequence and frame the true
+    one with a probability that falls from 1 to 0 (scheduled sampling, Bengio et al. 2015)."""
+    scheduled_steps: int = Field(50_000, gt=0)
+    """Training steps in which that probability falls to 0, linearly."""
+    learn_context: bool = False
+    """Whether the training loss also covers the predictions of frames 2 to `context`."""
+
+
+class FeedbackModel(VideoModel):
+    """A model with a memory: `observe` runs it over known frames, `image` makes of its output a frame.
+
+    Inside, time comes first: (T, N, ...).
+    """
+
+    options: FeedbackOptions
+
+    def __init__(self, channels: int, size: tuple[int, int], options: FeedbackOptions) -> None:
+        super().__init__(channels, size, options)
+        self.true_share = 1.0
+
+    def begin_step(self, step: int) -> None:
+        """Sets the share of true frames that scheduled sampling gives."""
+        self.true_share = 1 - schedules.ramp(step, self.options.scheduled_steps)
+
+    @abstractmethod
+    def observe(self, frames: Tensor, memory: Any) -> tuple[Any, Any]:
+        """Sees frames, (T, N, C, H, W).
+
+        Args:
+            memory: from the call before; None before the first.
+
+        Returns:
+            What the model has to say about the frame after each of them, and the memory after the last.
+        """
+
+    @abstractmethod
+    def image(self, output: Any) -> Tensor:
+        """The next frame, (N, C, H, W) in [0, 1], after the last of the frames that gave `output`."""
+
+    def outputs(self, frames: Tensor, context: int, generator: torch.Generator | None) -> list[Any]:
+        """What `observe` says about frames context+1..T of (T, N, C, H, W), about the later ones one by one.
+
+        While training, what it sees after the context is what `feed` says and, with `learn_context`, the
+        first of the list is about frames 2..context+1; otherwise it sees its own predictions.
+        """
+        feed = self.options.feed if self.training else "predictions"
+        known = len(frames) - 1 if feed == "frames" else context
+        output, memory = self.observe(frames[:known], None)
+        collected = [output]
+        for truth in frames[known:-1].unbind():
+            seen = self.image(output)
+            if feed == "scheduled":
+                is_true = torch.rand(len(seen), 1, 1, 1, generator=generator, device=seen.device)
+                seen = torch.where(is_true < self.true_share, truth, seen)
+            output, memory = self.observe(seen[None], memory)
+            collected.append(output)
+        return collected
+
+    def first_learnt(self, context: int) -> int:
+        """How many of the first frames the loss leaves out."""
+        return 1 if self.training and self.options.learn_context else context
+
+    def imagine(self, context: Tensor, horizon: int) -> Iterator[Any]:
+        """What `observe` says about each of the `horizon` frames after (N, Tc, C, H, W)."""
+        self.check_frames(context, at_least=1)
+        output, memory = self.observe(context.transpose(0, 1), None)
+        yield output
+        for _ in range(horizon - 1):
+            output, memory = self.observe(self.image(output)[None], memory)
+            yield output
+
+    @torch.no_grad()
+    def predict(
+        self,
+        context: Tensor,
+        horizon: int,
+        *,
+        sample: bool = True,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Feeds every predicted frame back as the next input; nothing is random here."""
+        return torch.stack([self.image(output) for output in self.imagine(context, horizon)], dim=1)
