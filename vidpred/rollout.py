@@ -20,6 +20,7 @@ from vidpred.models.base import VideoModel
 from vidpred.progress import progress_bar
 from vidpred.sequences import Sequences, require_positive
 from vidpred.viz.contact_sheet import write_contact_sheet
+from vidpred.viz.frames import as_uint8
 from vidpred.viz.gif import write_gif
 
 FORMATS = (".gif", ".png", ".h5", ".npy")
@@ -136,16 +137,11 @@ def roll_out_sequences(
             labels = None if read.labels is None else read.labels.to(device)
             given = read.frames[:, :context].to(device)
             futures = each_sample(model, given, horizon, samples, deterministic, seed, n, labels)
-            predicted.append(np.stack([_to_uint8(future) for future in futures]))
-            known.append(_to_uint8(read.frames[:, : context + horizon]))
+            predicted.append(np.stack([as_uint8(future) for future in futures]))
+            known.append(as_uint8(read.frames[:, : context + horizon]))
             bar.advance(task, len(read.frames))
     frames = np.concatenate(known)
     return Rollout(frames[:, :context], np.concatenate(predicted, axis=1), frames[:, context:])
-
-
-def _to_uint8(frames: Tensor) -> NDArray[np.uint8]:
-    as_bytes: NDArray[np.uint8] = (frames * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-    return as_bytes
 
 
 def check_format(path: Path) -> None:

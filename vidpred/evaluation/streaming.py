@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from vidpred.evaluation.gallery import Gallery
 from vidpred.evaluation.reductions import over_samples
 from vidpred.evaluation.running_mean import RunningMean
 from vidpred.evaluation.scores import Row, Score
-from vidpred.metrics import METRICS
+from vidpred.evaluation.values import ValueWriter
+from vidpred.metrics import METRICS, Metric
 from vidpred.models.base import VideoModel
 from vidpred.models.baselines import Copy, Mean
 from vidpred.progress import progress_bar
 from vidpred.rollout import each_sample, number_of_samples
-from vidpred.sequences import Batch, Sequences, require_positive
+from vidpred.sequences import Sequences, require_positive
 
 _FRAMES_AT_ONCE = 256
 """Metrics in double precision take several times the memory of the frames; so many are compared at once."""
@@ -57,6 +61,9 @@ def evaluate(
     seed: int = 0,
     batch: int = 16,
     device: torch.device | str = "cpu",
+    metrics: Mapping[str, Metric] = METRICS,
+    values: ValueWriter | None = None,
+    gallery: Gallery | None = None,
     quiet: bool = False,
 ) -> list[Row]:
     """Lets every contestant predict the same frames and scores the predictions.
@@ -67,6 +74,9 @@ def evaluate(
             `vidpred.evaluation.reductions`.
         batch: sequences in memory at a time.
         device: where to compute; the models are moved there.
+        metrics: what to score the predictions by, see `vidpred.metrics.metrics_for`.
+        values: keeps the scores of every sequence and frame.
+        gallery: keeps the frames of some sequences.
 
     Returns:
         The rows of each contestant, in their order.
@@ -87,57 +97,73 @@ def evaluate(
     with progress_bar(quiet=quiet) as bar:
         task = bar.add_task("evaluating", total=count * len(contestants), note="")
         for n, read in enumerate(sequences.batches(range(count), batch)):
-            for contestant, sums in zip(contestants, statistics, strict=True):
+            for number, (contestant, sums) in enumerate(zip(contestants, statistics, strict=True)):
                 bar.update(task, note=contestant.name)
-                scores = _score(contestant.model, _on(read, device), context, horizon, samples, seed, n)
-                for reduction, values in scores.items():
-                    for metric, per_frame in values.items():
-                        over_frames = per_frame.mean(dim=-1, keepdim=True)
-                        sums[reduction][metric].add(torch.cat([per_frame, over_frames], dim=-1).cpu().numpy())
+                scoring = _Scoring(metrics, read.frames[:, context : context + horizon].to(device))
+                futures = each_sample(
+                    contestant.model,
+                    read.frames[:, :context].to(device),
+                    horizon,
+                    samples,
+                    seed=seed,
+                    batch=n,
+                    labels=None if read.labels is None else read.labels.to(device),
+                )
+                for sample, future in enumerate(futures):
+                    scoring.add(future)
+                    if gallery and not sample:
+                        gallery.collect(contestant.name, n * batch, read.frames, future)
+                for reduction, scores in scoring.reduced().items():
+                    for metric, per_frame in scores.items():
+                        over_frames = per_frame.mean(axis=-1, keepdims=True)
+                        sums[reduction][metric].add(np.concatenate([per_frame, over_frames], axis=-1))
+                    if values:
+                        values.append(number, reduction, scores)
                 bar.advance(task, len(read.frames))
-    return [
-        Row(
-            contestant.name,
-            contestant.model_name,
-            contestant.preset,
-            reduction,
-            number_of_samples(contestant.model, samples),
-            {metric: Score.of(values) for metric, values in metrics.items()},
-        )
-        for contestant, sums in zip(contestants, statistics, strict=True)
-        for reduction, metrics in sums.items()
-    ]
+    rows = []
+    for number, (contestant, sums) in enumerate(zip(contestants, statistics, strict=True)):
+        made = number_of_samples(contestant.model, samples)
+        for reduction, of_metrics in sums.items():
+            scores_of = {metric: Score.of(mean) for metric, mean in of_metrics.items()}
+            row = Row(contestant.name, contestant.model_name, contestant.preset, reduction, made, scores_of)
+            if values:
+                values.describe(number, row)
+            rows.append(row)
+    return rows
 
 
 Statistics = defaultdict[str, defaultdict[str, RunningMean]]
 """Reduction -> metric -> mean and error of horizon + 1 quantities."""
 
 
-def _on(read: Batch, device: torch.device | str) -> Batch:
-    return Batch(read.frames.to(device), None if read.labels is None else read.labels.to(device))
+class _Scoring:
+    """The scores of one contestant on one batch. One sample's frames are in memory at a time, and their sum."""
 
+    def __init__(self, metrics: Mapping[str, Metric], truth: Tensor) -> None:
+        self._metrics, self._truth = metrics, truth
+        self._scores: dict[str, list[Tensor]] = {name: [] for name in metrics}
+        self._total = torch.zeros_like(truth)
+        self._samples = 0
 
-def _score(
-    model: VideoModel, read: Batch, context: int, horizon: int, samples: int, seed: int, number: int
-) -> dict[str, dict[str, Tensor]]:
-    """Reduction -> metric -> (n, horizon). One sample's frames are in memory at a time, and their sum."""
-    given, truth = read.frames[:, :context], read.frames[:, context : context + horizon]
-    scores = defaultdict(list)
-    total = torch.zeros(())
-    made = number_of_samples(model, samples)
-    for future in each_sample(model, given, horizon, samples, seed=seed, batch=number, labels=read.labels):
-        for name, metric in METRICS.items():
-            scores[name].append(_in_pieces(metric.per_frame, future, truth))
-        if made > 1:
-            total = total.to(future) + future
-    reduced: dict[str, dict[str, Tensor]] = defaultdict(dict)
-    for name, metric in METRICS.items():
-        readings = over_samples(torch.stack(scores[name]), higher_is_better=metric.higher_is_better)
-        if made > 1:
-            readings["mean frame"] = _in_pieces(metric.per_frame, total / made, truth)
-        for reduction, values in readings.items():
-            reduced[reduction][name] = values
-    return reduced
+    def add(self, future: Tensor) -> None:
+        """Scores one sample, (n, horizon, C, H, W)."""
+        for name, metric in self._metrics.items():
+            self._scores[name].append(_in_pieces(metric.per_frame, future, self._truth))
+        self._total += future
+        self._samples += 1
+
+    def reduced(self) -> dict[str, dict[str, NDArray[np.float64]]]:
+        """Reduction -> metric -> (n, horizon)."""
+        reduced: dict[str, dict[str, NDArray[np.float64]]] = defaultdict(dict)
+        for name, metric in self._metrics.items():
+            scores = torch.stack(self._scores[name])
+            readings = over_samples(scores, higher_is_better=metric.higher_is_better)
+            if self._samples > 1:
+                mean_frame = self._total / self._samples
+                readings["mean frame"] = _in_pieces(metric.per_frame, mean_frame, self._truth)
+            for reduction, values in readings.items():
+                reduced[reduction][name] = values.cpu().numpy()
+        return reduced
 
 
 def _in_pieces(metric: Callable[[Tensor, Tensor], Tensor], pred: Tensor, truth: Tensor) -> Tensor:

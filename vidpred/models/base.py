@@ -28,7 +28,7 @@ class VideoModel(nn.Module):
     """
 
     Options: ClassVar[type[ModelOptions]] = ModelOptions
-    stochastic: ClassVar[bool] = False
+    stochastic: bool = False
     """Whether two predictions from the same context can differ; if not, one sample says all."""
     usage: ClassVar[tuple[str, ...]] = ()
     """Options that change how a trained model predicts, not what it has learnt."""

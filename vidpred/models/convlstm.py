@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -28,8 +30,8 @@ class ConvLSTMOptions(FeedbackOptions):
 class ConvLSTM(FeedbackModel):
     """Three ConvLSTM layers, all of whose hidden states together give the next frame through a 1x1 kernel.
 
-        h1_t = ConvLSTM1(x_t),   h2_t = ConvLSTM2(h1_t),   h3_t = ConvLSTM3(h2_t)
-        x_{t+1} = σ(W * [h1_t; h2_t; h3_t] + b)
+    h1_t = ConvLSTM1(x_t),   h2_t = ConvLSTM2(h1_t),   h3_t = ConvLSTM3(h2_t)
+    x_{t+1} = σ(W * [h1_t; h2_t; h3_t] + b)
     """
 
     Options = ConvLSTMOptions
@@ -40,7 +42,7 @@ class ConvLSTM(FeedbackModel):
         super().__init__(channels, size, options)
         pixels = channels * options.patch**2
         grid = (size[0] // options.patch, size[1] // options.patch)
-        self.layers = nn.ModuleList(
+        self.layers: Sequence[ConvLSTMCell] = nn.ModuleList(  # type: ignore[assignment]
             ConvLSTMCell(inputs, outputs, options.kernel_size, peephole=options.peephole, size=grid)
             for inputs, outputs in zip((pixels, *options.hidden), options.hidden, strict=False)
         )
@@ -62,9 +64,7 @@ class ConvLSTM(FeedbackModel):
         bce = bernoulli_nll(logits[first - 1 :], frames[first:])
         return {"loss": bce, "bce": bce.detach()}
 
-    def observe(
-        self, frames: Tensor, memory: list[ConvState] | None
-    ) -> tuple[Tensor, list[ConvState]]:
+    def observe(self, frames: Tensor, memory: list[ConvState] | None) -> tuple[Tensor, list[ConvState]]:
         """(T, N, C, H, W) -> logits of the frame after each, of the same shape, and the layers' states."""
         features = F.pixel_unshuffle(frames, self.options.patch)
         memory = memory or [layer.initial(features) for layer in self.layers]

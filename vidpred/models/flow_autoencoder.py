@@ -44,9 +44,9 @@ class Moved(NamedTuple):
 class FlowAutoencoder(FeedbackModel):
     """The next frame is this one, moved: a flow, learnt without being shown one, warps its features.
 
-        u_t = maxpool(tanh(Encoder(x_t)))                 half the size
-        θ_t = Flow(h_t),  h_t = ConvLSTM(u_t)             in pixels; zero at first
-        x_{t+1} = σ(Decoder(upsample(warp(u_t, θ_t))))
+    u_t = maxpool(tanh(Encoder(x_t)))                 half the size
+    θ_t = Flow(h_t),  h_t = ConvLSTM(u_t)             in pixels; zero at first
+    x_{t+1} = σ(Decoder(upsample(warp(u_t, θ_t))))
     """
 
     Options = FlowAutoencoderOptions
@@ -60,7 +60,9 @@ class FlowAutoencoder(FeedbackModel):
         self.encoder = same_conv(channels, features, kernel)
         self.memory = ConvLSTMCell(features, hidden, kernel, peephole=options.peephole, size=grid)
         self.flow = nn.Sequential(
-            same_conv(hidden, 2, options.flow_kernel), same_conv(2, 2, options.flow_kernel), same_conv(2, 2, 1)
+            same_conv(hidden, 2, options.flow_kernel),
+            same_conv(2, 2, options.flow_kernel),
+            same_conv(2, 2, 1),
         )
         self.decoder = same_conv(features, channels, kernel)
         # At first nothing moves, and the model is the autoencoder of single frames.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -62,6 +61,7 @@ class VPN(FeedbackModel):
 
     def __init__(self, channels: int, size: tuple[int, int], options: VPNOptions) -> None:
         super().__init__(channels, size, options)
+        self.stochastic = options.decoding == "sample" and options.temperature > 0
         width, hidden = options.channels, options.hidden
         blocks = (make_block(options.block, width, hidden) for _ in range(options.encoder_blocks))
         self.encoder = nn.Sequential(same_conv(channels, width, options.kernel_size), *blocks)
@@ -77,11 +77,6 @@ class VPN(FeedbackModel):
             head=options.head,
             kernel_size=options.kernel_size,
         )
-
-    @property
-    def stochastic(self) -> bool:
-        """Only what is drawn differs from one prediction to the next."""
-        return self.options.decoding == "sample" and self.options.temperature > 0
 
     def loss(
         self,

@@ -59,8 +59,8 @@ class MultiplicativeBlock(nn.Module):
 class MultiplicativeUnit(nn.Module):
     """A gated layer without a nonlinearity at its end (Kalchbrenner et al. 2016, eq. 6)::
 
-        g1, g2, g3 = σ(W1 * h), σ(W2 * h), σ(W3 * h);  u = tanh(W4 * h)
-        MU(h) = g1 ∘ tanh(g2 ∘ h + g3 ∘ u)
+    g1, g2, g3 = σ(W1 * h), σ(W2 * h), σ(W3 * h);  u = tanh(W4 * h)
+    MU(h) = g1 ∘ tanh(g2 ∘ h + g3 ∘ u)
     """
 
     def __init__(self, channels: int, kernel_size: int, conv: Conv) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -73,8 +74,11 @@ class ConvLSTMCell(nn.Module):
 
     def step(self, of_input: Tensor, state: ConvState) -> ConvState:
         """The next state, from what `of_input` gave for one frame, (N, 4 * hidden, H, W)."""
-        peephole = None if self.peephole is None else self.peephole.unbind()
-        return ConvState(*lstm_gates(self.hidden(state.hidden), state.cell, extra=of_input, peephole=peephole))
+        gates = self.hidden(state.hidden)
+        if self.peephole is None:
+            return ConvState(*lstm_gates(gates, state.cell, extra=of_input))
+        w_i, w_f, w_o = self.peephole.unbind()
+        return ConvState(*lstm_gates(gates, state.cell, extra=of_input, peephole=(w_i, w_f, w_o)))
 
     def forward(self, frame: Tensor, state: ConvState | None = None) -> ConvState:
         """The state after `frame`, (N, input, H, W); from zeros where no state is given."""
@@ -139,7 +143,7 @@ class ConvLSTM(nn.Module):
         if num_layers < 1:
             raise ConfigError(f"a ConvLSTM needs at least 1 layer, got {num_layers}")
         inputs = [input_channels] + [hidden_channels] * (num_layers - 1)
-        self.layers = nn.ModuleList(
+        self.layers: Sequence[ConvLSTMCell] = nn.ModuleList(  # type: ignore[assignment]
             ConvLSTMCell(channels, hidden_channels, kernel_size, bias=bias, peephole=peephole, size=size)
             for channels in inputs
         )
@@ -164,7 +168,9 @@ class ConvLSTM(nn.Module):
         states = []
         sequence = frames.transpose(0, 1)  # (T, N, C, H, W)
         for number, layer in enumerate(self.layers):
-            start = layer.initial(sequence) if state is None else ConvState(state[0][number], state[1][number])
+            start = (
+                layer.initial(sequence) if state is None else ConvState(state[0][number], state[1][number])
+            )
             sequence, last = layer.run(sequence, start)
             states.append(last)
         hidden, cell = (torch.stack(of_layers) for of_layers in zip(*states, strict=True))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from vidpred.data import FrameDataset, MovingDataset
 from vidpred.models.base import VideoModel
 from vidpred.training.batches import seeded, split_batch
 from vidpred.viz.contact_sheet import write_contact_sheet
+from vidpred.viz.frames import as_uint8
 
 SEQUENCES = 4
 
@@ -36,8 +35,4 @@ def draw_samples(
     model.eval()
     predicted = model.predict(known, truth.shape[1], labels=labels, generator=seeded(seed, 0, device))
     model.train(was_training)
-    write_contact_sheet(path, _bytes(known), _bytes(predicted)[None], _bytes(truth))
-
-
-def _bytes(frames: Tensor) -> Any:
-    return (frames * 255).round().to(torch.uint8).cpu().numpy()
+    write_contact_sheet(path, as_uint8(known), as_uint8(predicted)[None], as_uint8(truth))

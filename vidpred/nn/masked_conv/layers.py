@@ -59,6 +59,4 @@ class MaskedResidualBlock(ResidualBlock):
 
 def masked_conv(colors: int) -> Conv:
     """Makes convolutions under mask B for blocks."""
-    return lambda inputs, outputs, kernel_size: MaskedConv2d(
-        inputs, outputs, kernel_size, "B", colors=colors
-    )
+    return lambda inputs, outputs, kernel_size: MaskedConv2d(inputs, outputs, kernel_size, "B", colors=colors)
