@@ -137,7 +137,7 @@ Statistics = defaultdict[str, defaultdict[str, RunningMean]]
 
 
 class _Scoring:
-    """The scores of one contestant on one batch. One sample's frames are in memory at a time, and their sum."""
+    """The scores of one contestant on one batch. One sample's frames are in memory at a time."""
 
     def __init__(self, metrics: Mapping[str, Metric], truth: Tensor) -> None:
         self._metrics, self._truth = metrics, truth

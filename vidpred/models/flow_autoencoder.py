@@ -59,15 +59,14 @@ class FlowAutoencoder(FeedbackModel):
         grid = (size[0] // 2, size[1] // 2)
         self.encoder = same_conv(channels, features, kernel)
         self.memory = ConvLSTMCell(features, hidden, kernel, peephole=options.peephole, size=grid)
+        last = same_conv(2, 2, 1)
         self.flow = nn.Sequential(
-            same_conv(hidden, 2, options.flow_kernel),
-            same_conv(2, 2, options.flow_kernel),
-            same_conv(2, 2, 1),
+            same_conv(hidden, 2, options.flow_kernel), same_conv(2, 2, options.flow_kernel), last
         )
         self.decoder = same_conv(features, channels, kernel)
         # At first nothing moves, and the model is the autoencoder of single frames.
-        nn.init.zeros_(self.flow[-1].weight)
-        nn.init.zeros_(self.flow[-1].bias)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def loss(
         self,
