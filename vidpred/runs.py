@@ -11,12 +11,13 @@ A checkpoint is written beside and renamed, so a kill at any moment leaves the o
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,8 @@ class Run:
 
     path: Path
     resolved: Resolved
-
-    @property
-    def name(self) -> str:
-        """The name of the run's folder."""
-        return self.path.name
+    name: str
+    """What tables call it: the name of its folder."""
 
     @property
     def config(self) -> Config:
@@ -76,10 +74,40 @@ def load_run(path: str | os.PathLike[str]) -> Run:
         CheckpointError: there is no run, it has no checkpoint yet, or one of its files is damaged.
     """
     path = Path(path)
-    run = Run(path, read_config(path))
+    run = Run(path, read_config(path), path.resolve().name)
     if not (has_checkpoint(path, "best") or has_checkpoint(path, "last")):
         raise CheckpointError(f"the run {path} has no checkpoint yet")
     return run
+
+
+def load_runs(paths: Sequence[Path], usage: Iterable[str] = ()) -> list[Run]:
+    """Opens several runs for one table: each has a name of its own, its whole path where names occur twice.
+
+    Args:
+        usage: settings such as ``model.decoding=sample`` that change how trained models predict, for those
+            of the runs whose model has them.
+
+    Raises:
+        CheckpointError: as `load_run`.
+        ConfigError: a setting that none of the models has, or that is not one of use.
+    """
+    runs = [load_run(path) for path in paths]
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        runs = [replace(run, name=str(run.path)) for run in runs]
+    values = config.set_layer(usage).values
+    known = {f"model.{option}" for run in runs for option in model_class(run.config.name).usage}
+    for key in values:
+        if key not in known:
+            where = f"'{key}' does not change how a trained model predicts"
+            raise ConfigError(f"{where} (these do for the given runs: {', '.join(sorted(known)) or 'none'})")
+    changed = []
+    for run in runs:
+        kind = model_class(run.config.name)
+        own = {key: value for key, value in values.items() if key.removeprefix("model.") in kind.usage}
+        layer = config.Layer("--set", own)
+        changed.append(replace(run, resolved=config.override(run.resolved, layer, kind.Options)))
+    return changed
 
 
 def new_run_path(model_name: str, data: DataConfig, parent: Path = Path("runs")) -> Path:
@@ -186,6 +214,12 @@ def has_checkpoint(path: Path, kind: str) -> bool:
     folder = path / "checkpoints" / kind
     recover(folder)
     return folder.is_dir()
+
+
+def checkpoint_digest(path: Path) -> str:
+    """sha256 of the weights that `Run.model` reads."""
+    kind = "best" if has_checkpoint(path, "best") else "last"
+    return hashlib.sha256((path / "checkpoints" / kind / "model.safetensors").read_bytes()).hexdigest()
 
 
 def load_weights(model: VideoModel, path: Path, kind: str) -> None:

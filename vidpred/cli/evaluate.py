@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidpred.cli.options import Device, Json, Seed
+from vidpred.cli.options import Device, Seed, Usage
 from vidpred.errors import ConfigError
 
 if TYPE_CHECKING:
-    import torch
-
+    from vidpred.config import DataConfig
     from vidpred.runs import Run
 
 
@@ -46,9 +47,34 @@ def evaluate(
     frames: Annotated[
         str, typer.Option(help="Also print the scores at these predicted frames, such as 10,50,100.")
     ] = "",
-    json: Json = None,
+    conventions: Annotated[
+        str,
+        typer.Option(
+            help="Also score as other projects do: openstl, convtt, predrnn, svg, with commas between."
+        ),
+    ] = "strict",
+    lpips: Annotated[
+        str | None,
+        typer.Option(
+            help="Also score by LPIPS, with weights from this .npz or .safetensors file or 'torchvision'."
+        ),
+    ] = None,
+    study: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also compare the runs as Feist 2021 does: tables, box plots and overlays into this folder.",
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", help="Also write every number here, and the scores of each sequence beside it (.h5)."
+        ),
+    ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the scores of every frame here.")] = None,
     curve: Annotated[Path | None, typer.Option(help="Also draw the scores over time, as PNG.")] = None,
+    usage: Usage = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -62,13 +88,17 @@ def evaluate(
     from vidpred import evaluation
     from vidpred.device import find_device
     from vidpred.files import require_writable
-    from vidpred.runs import load_run
+    from vidpred.metrics import load_lpips, metrics_for
+    from vidpred.runs import load_runs
     from vidpred.sequences import mean_training_frame, open_sequences, wants_labels
 
-    for output in (json, csv, curve):
+    outputs = [json, json and json.with_suffix(".h5"), csv, curve, study and study / "study.json"]
+    for output in outputs:
         if output:
             require_writable(output)
-    runs = [load_run(path) for path in run]
+    if json and json.suffix == ".h5":
+        raise ConfigError(f"--json expects a name that does not end in .h5, got {json}")
+    runs = load_runs(run, usage or [])
     if data is None:
         _require_one_source(runs)
     first = runs[0].config
@@ -76,59 +106,69 @@ def evaluate(
     horizon = horizon or first.eval.horizon
     samples = samples or first.eval.samples
     shown = _frame_numbers(frames, horizon)
-    sequences = open_sequences(
-        first.data,
-        data,
-        split,
-        length=context + horizon,
-        with_labels=any(wants_labels(opened.model) for opened in runs),
-    )
-    count = count or len(sequences)
     chosen = find_device(device)
-    rows = evaluation.evaluate(
-        evaluation.with_baselines(
-            [
-                evaluation.Contestant(name, opened.model, opened.config.name, opened.config.preset)
-                for name, opened in zip(_names(runs), runs, strict=True)
-            ],
+    metrics = metrics_for(conventions.split(","), load_lpips(lpips).to(chosen) if lpips else None)
+    setting = evaluation.Setting(context, horizon, samples, seed, batch, chosen, metrics)
+    with_labels = any(wants_labels(opened.model) for opened in runs)
+
+    def compare(split: str, values: Path) -> evaluation.Evaluated:
+        sequences = open_sequences(first.data, data, split, length=context + horizon, with_labels=with_labels)
+        wanted = count or len(sequences)
+        return evaluation.compare(
+            runs,
             sequences,
-            mean_training_frame(first.data, data),
-        ),
-        sequences,
-        count,
-        context,
-        horizon,
-        samples=samples,
-        seed=seed,
-        batch=batch,
-        device=chosen,
-    )
-    report = evaluation.Report(
-        {
-            "source": sequences.source,
-            "sha256": sequences.sha256,
-            "split": split,
-            "sequences": count,
-            "context": context,
-            "horizon": horizon,
-            "samples": samples,
-            "seed": seed,
-            "batch": batch,
-            "convention": "strict",
-            "runs": [str(path) for path in run],
-            "machine": _machine(chosen),
-        },
-        rows,
-    )
-    console = Console()
-    for frame in (None, *shown):
-        console.print(report.table(frame))
-    if json:
-        report.write_json(json)
-    if csv:
-        report.write_csv(csv)
-    if curve:
-        report.write_curves(curve)
+            wanted,
+            setting,
+            values,
+            mean_frame=mean_training_frame(first.data, data),
+            shown=_some(wanted, seed) if study else (),
+        )
+
+    with TemporaryDirectory() as scratch:
+        kept = (
+            study / "values.h5" if study else json.with_suffix(".h5") if json else Path(scratch) / "values.h5"
+        )
+        evaluated = compare(split, kept)
+        report = evaluated.report
+        console = Console()
+        for frame in (None, *shown):
+            console.print(*report.tables(frame))
+        if json:
+            report.write_json(json)
+            if study:
+                copyfile(kept, json.with_suffix(".h5"))
+        if csv:
+            report.write_csv(csv)
+        if curve:
+            report.write_curves(curve)
+        if study:
+            on = {evaluation.NEW: evaluated}
+            if _has_split(first.data, data, "val"):
+                on = {evaluation.SEEN: compare("val", Path(scratch) / "seen.h5"), **on}
+            compared = evaluation.Study(on)
+            console.print(*(table.rich() for table in compared.tables()))
+            compared.write(study)
+            typer.echo(f"tables and pictures: {study}")
+
+
+def _some(count: int, seed: int) -> list[int]:
+    """Five random sequences, as in section 4.4.2 of the thesis."""
+    import numpy as np
+
+    return np.random.default_rng(seed).choice(count, min(5, count), replace=False).tolist()
+
+
+def _has_split(trained_on: DataConfig, data: Path | None, split: str) -> bool:
+    from vidpred.data.hdf5 import open_dataset
+    from vidpred.sequences import is_clips
+
+    file = data or (Path(trained_on.file) if trained_on.file else None)
+    if file is None:
+        return True
+    if is_clips(file):
+        return False
+    with open_dataset(file) as opened:
+        return split in opened
 
 
 def _require_one_source(runs: list[Run]) -> None:
@@ -143,34 +183,6 @@ def _require_one_source(runs: list[Run]) -> None:
 
 def _source(opened: Run) -> dict[str, Any]:
     return opened.config.data.model_dump(exclude={"train", "val"})
-
-
-def _names(runs: list[Run]) -> list[str]:
-    """The runs' names, or their whole paths where names occur twice."""
-    names = [opened.name for opened in runs]
-    return names if len(set(names)) == len(names) else [str(opened.path) for opened in runs]
-
-
-def _machine(device: torch.device) -> dict[str, Any]:
-    """What the numbers may depend on in their last digits."""
-    import platform
-
-    import torch
-
-    import vidpred
-    from vidpred import ops
-    from vidpred.benchmarking.hardware import cpu_name, gpu
-
-    return {
-        "device": str(device),
-        "cpu": cpu_name(),
-        "gpu": gpu(device),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "vidpred": vidpred.__version__,
-        "backend": ops.backend(),
-    }
 
 
 def _frame_numbers(text: str, horizon: int) -> list[int]:

@@ -12,4 +12,11 @@ Workers = Annotated[int, typer.Option("--workers", min=0, help="Processes to use
 Device = Annotated[
     str, typer.Option("--device", help="cpu, cuda or cuda:1; auto takes a GPU if there is one.")
 ]
+Usage = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="How a trained model predicts, such as model.decoding=sample for a Video Pixel Network; repeatable.",
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write every number to this JSON file.")]

@@ -65,8 +65,8 @@ class FlowAutoencoder(FeedbackModel):
         )
         self.decoder = same_conv(features, channels, kernel)
         # At first nothing moves, and the model is the autoencoder of single frames.
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        for weights in last.parameters():
+            nn.init.zeros_(weights)
 
     def loss(
         self,

@@ -73,6 +73,14 @@ class Observed(NamedTuple):
         return Observed(self.hidden[first:], posterior, self.latent[first:])
 
 
+class Encoded(NamedTuple):
+    """What a sequence is to the model, time first."""
+
+    hidden: Tensor  # (T, N, hidden), h_{t-1}
+    latent: Tensor  # (T, N, latent), F_z of the posterior's mean
+    kl: Tensor  # (T, N, latent), of the posterior from the prior, nats
+
+
 class VRNN(VideoModel):
     """A variational autoencoder at every time step, conditioned on an LSTM and conditioning it.
 
@@ -174,6 +182,21 @@ class VRNN(VideoModel):
         _, state = self._observe(frames, self._start(frames), classes, sample=sample, generator=generator)
         future = self._imagine(state, horizon, classes, sample=sample, generator=generator)
         return torch.stack(list(future), dim=1).sigmoid()  # (N, horizon, C, H, W)
+
+    @torch.no_grad()
+    def encode(self, frames: Tensor, labels: Tensor | None = None) -> Encoded:
+        """Infers the latents of (N, T, C, H, W); the mean of the posterior at every step, nothing random."""
+        self.check_frames(frames, at_least=1)
+        frames = frames.transpose(0, 1)
+        classes = self._classes(labels, frames)
+        seen, _ = self._observe(frames, self._start(frames), classes, sample=False)
+        prior: Gaussian = self.prior(_join(seen.hidden, classes))
+        return Encoded(seen.hidden, seen.latent, seen.posterior.kl_from(prior))
+
+    @torch.no_grad()
+    def decode(self, hidden: Tensor, latent: Tensor, labels: Tensor | None = None) -> Tensor:
+        """The image of h_{t-1}, (N, hidden), and F_z(z_t), (N, latent): (N, C, H, W) in [0, 1]."""
+        return self._decode(hidden, latent, self._classes(labels, hidden[None])).sigmoid()
 
     def _imagine(
         self,

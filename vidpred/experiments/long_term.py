@@ -1,0 +1,172 @@
+"""How long a model goes on (seed 000, section 5.1): errors, and what errors on average hide.
+
+After some frames a pixel error is that of chance, whether a model shows two crisp digits in the wrong place
+or a grey haze. So beside the error stand the objects themselves: how many are seen, how far they are from
+the true ones, and how sure a classifier of digits is of what it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidpred.experiments.digit_classifier import DigitClassifier, train_classifier
+from vidpred.experiments.moving import moving_sequences, trained_spec
+from vidpred.experiments.workspace import Arrays, Workspace
+from vidpred.metrics import METRICS
+from vidpred.metrics.objects import centroid_errors, object_counts
+from vidpred.models.base import VideoModel
+from vidpred.models.baselines import Copy
+from vidpred.progress import progress_bar
+from vidpred.rollout import each_sample
+from vidpred.viz.contact_sheet import write_contact_sheet
+from vidpred.viz.curves import Curve, Panel, write_curves
+from vidpred.viz.frames import as_uint8
+from vidpred.viz.table import Table
+
+TRUTH = "truth"
+PIXEL_METRICS = ("bce_frame", "mse_frame", "ssim")
+THRESHOLD = 0.3
+"""From which brightness on a pixel is part of an object; thin strokes of small digits are not much brighter."""
+OBJECT_METRICS = {
+    "objects": "objects seen",
+    "distance": "distance of objects, pixels",
+    "missed": "true objects missed",
+    "confidence": "confidence of the digit classifier",
+}
+
+
+def long_term(workspace: Workspace) -> list[Table]:
+    """Rolls the runs out for a long time, sample by sample, and scores every frame."""
+    spec = trained_spec(workspace.runs[0].config.data)
+    classifier = None
+    if spec.kind == "mmnist":
+        classifier = train_classifier(spec.digits, spec.digit_size, quiet=workspace.quiet)
+    parts = {
+        run.name: workspace.part(f"run-{n}", lambda run=run: _measure(workspace, run.model, classifier))
+        for n, run in enumerate(workspace.runs)
+    }
+    parts[TRUTH] = workspace.part("truth", lambda: _measure(workspace, None, classifier))
+    columns, size = workspace.runs[0].config.channels, workspace.runs[0].config.size
+    parts["copy"] = workspace.part("copy", lambda: _measure(workspace, Copy(columns, size), classifier))
+
+    horizon = workspace.setting.horizon
+    frames = [frame for frame in (1, 10, 20, 50, 100, 150, 200) if frame <= horizon]
+    tables = [
+        Table(
+            _label(metric),
+            ["", *(f"frame {frame}" for frame in frames)],
+            [
+                [name, *(f"{part[metric][frame - 1]:.{_decimals(metric)}f}" for frame in frames)]
+                for name, part in parts.items()
+                if metric in part
+            ],
+        )
+        for metric in (*PIXEL_METRICS, *OBJECT_METRICS)
+        if metric in parts[TRUTH] or metric in PIXEL_METRICS
+    ]
+    accuracy = None if classifier is None else classifier.accuracy
+    if accuracy is not None:
+        note = f"The classifier names {accuracy:.1%} of the test digits correctly."
+        tables[-1] = Table(tables[-1].title, tables[-1].header, tables[-1].rows, note)
+    write_curves(
+        workspace.folder / "curves.png",
+        _panels(parts),
+        f"{workspace.count} sequences, {workspace.setting.context} frames given",
+    )
+    for number in range(min(2, workspace.count)):
+        names = [run.name for run in workspace.runs]
+        write_contact_sheet(
+            workspace.folder / f"sequence-{number}.png",
+            parts[TRUTH]["context"][number : number + 1],
+            np.stack([parts[name]["frames"][number : number + 1] for name in names]),
+            parts[TRUTH]["frames"][number : number + 1],
+            names=names,
+        )
+    curves = {
+        name: {key: values for key, values in part.items() if key not in ("frames", "context")}
+        for name, part in parts.items()
+    }
+    workspace.finish(tables, {"curves": curves, "classifier_accuracy": accuracy, "threshold": THRESHOLD})
+    return tables
+
+
+def _measure(workspace: Workspace, model: VideoModel | None, classifier: DigitClassifier | None) -> Arrays:
+    """Every curve of one model, (horizon,) each, and the frames of the first two sequences.
+
+    Without a model the truth is measured: the objects there are, and what the classifier makes of them.
+    """
+    setting = workspace.setting
+    sequences = moving_sequences(
+        workspace.runs[0], frames=setting.context + setting.horizon, count=workspace.count
+    )
+    sums: dict[str, list[NDArray[np.float64]]] = {}
+    kept: list[NDArray[np.uint8]] = []
+    given: list[NDArray[np.uint8]] = []
+    if model is not None:
+        model = model.to(setting.device)
+    with progress_bar(quiet=workspace.quiet) as bar:
+        name = TRUTH if model is None else type(model).__name__
+        task = bar.add_task("rolling out", total=workspace.count, note=name)
+        for n, read in enumerate(sequences.batches(range(workspace.count), setting.batch)):
+            context = read.frames[:, : setting.context].to(setting.device)
+            truth = read.frames[:, setting.context :].to(setting.device)
+            futures: Iterable = (
+                [truth]
+                if model is None
+                else each_sample(model, context, setting.horizon, setting.samples, seed=setting.seed, batch=n)
+            )
+            of_samples = []
+            for sample, future in enumerate(futures):
+                if not sample and len(kept) < 2:
+                    kept += list(as_uint8(future[:2]))
+                    given += list(as_uint8(context[:2]))
+                shown, true = future.cpu().numpy(), truth.cpu().numpy()
+                scores = {} if model is None else {
+                    metric: METRICS[metric].per_frame(future, truth).cpu().numpy()
+                    for metric in PIXEL_METRICS
+                }
+                against = centroid_errors(shown, true, THRESHOLD)
+                scores["objects"] = object_counts(shown, THRESHOLD).astype(np.float64)
+                scores["distance"] = against.distance
+                scores["missed"] = against.missed.astype(np.float64)
+                if classifier is not None:
+                    scores["confidence"] = classifier.confidence(future)
+                of_samples.append(scores)
+            for metric in of_samples[0]:
+                stacked = np.stack([scores[metric] for scores in of_samples])
+                sums.setdefault(metric, []).append(_mean(stacked, axis=0))
+            bar.advance(task, len(context))
+    curves = {metric: _mean(np.concatenate(parts), axis=0) for metric, parts in sums.items()}
+    return {**curves, "frames": np.stack(kept[:2]), "context": np.stack(given[:2])}
+
+
+def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """The mean of what is known: where nothing was found there is no distance, which is NaN."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0).sum(axis=axis)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _panels(parts: dict[str, Arrays]) -> Sequence[Panel]:
+    panels = []
+    for metric in (*PIXEL_METRICS, *OBJECT_METRICS):
+        curves = [
+            Curve(name, np.asarray(part[metric]), dashed=name in (TRUTH, "copy"))
+            for name, part in parts.items()
+            if metric in part and not (name == TRUTH and metric in ("distance", "missed"))
+        ]
+        if curves:
+            panels.append(Panel(_label(metric), curves))
+    return panels
+
+
+def _label(metric: str) -> str:
+    return OBJECT_METRICS.get(metric) or METRICS[metric].label
+
+
+def _decimals(metric: str) -> int:
+    return 2 if metric in OBJECT_METRICS else METRICS[metric].decimals

@@ -1,0 +1,46 @@
+"""Moving objects like those a run was trained on, but more or fewer, for longer, or with other pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vidpred.config import DataConfig
+from vidpred.data.hdf5 import open_dataset
+from vidpred.data.moving import MovingDataset, MovingSpec
+from vidpred.errors import DataError
+from vidpred.runs import Run, moving_spec
+from vidpred.sequences import Sequences
+
+
+def moving_sequences(run: Run, *, frames: int, count: int, split: str = "test", **changes: Any) -> Sequences:
+    """Sequences of the run's own kind, made on the fly.
+
+    Args:
+        frames: their length.
+        count: how many.
+        split: ``test`` shows digits that training never does.
+        changes: fields of `MovingSpec` that shall differ, such as ``objects=3`` or ``digits="emnist"``.
+
+    Raises:
+        DataError: the run was trained on a file of something else than moving objects.
+        ConfigError: a change that makes no sense, such as five objects.
+    """
+    data = run.config.data
+    spec = MovingSpec(**(trained_spec(data).model_dump() | {"frames": frames} | changes))
+    what = f"{spec.objects} {'digits' if spec.kind == 'mmnist' else 'shapes'} ({spec.digits})"
+    made = MovingDataset(spec, split=split, count=count, seed=data.seed)
+    return Sequences(made, f"{what}, made on the fly ({split}, seed {data.seed})", {})
+
+
+def trained_spec(data: DataConfig) -> MovingSpec:
+    """What the moving objects looked like that a run was trained on."""
+    if data.file is None:
+        return moving_spec(data)
+    with open_dataset(Path(data.file)) as file:
+        made_with = file.attributes.get("config", {})
+    if made_with.get("kind") not in ("mmnist", "shapes"):
+        raise DataError(
+            f"the experiment needs a run on moving digits or shapes, but {data.file} does not hold any"
+        )
+    return MovingSpec(**{key: made_with[key] for key in MovingSpec.model_fields if key in made_with})

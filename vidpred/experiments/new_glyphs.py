@@ -1,0 +1,92 @@
+"""One object with a picture of a kind never seen in training (seed 001, section 4.5, figures 4.11, 4.12)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from vidpred.evaluation import compare
+from vidpred.experiments.moving import moving_sequences, trained_spec
+from vidpred.experiments.workspace import Arrays, Workspace
+from vidpred.viz.box_plot import Box, write_box_plot
+from vidpred.viz.grid import write_grid
+from vidpred.viz.table import Table
+
+METRIC = "bce_frame"
+
+
+def new_glyphs(workspace: Workspace, glyphs: str) -> list[Table]:
+    """Scores the runs on single objects: digits of the kind they know, and `glyphs`.
+
+    Args:
+        glyphs: a digit source, see `vidpred.data.digits.load`.
+    """
+    own = trained_spec(workspace.runs[0].config.data).digits
+    parts = {
+        kind: workspace.part(kind, lambda source=source: _score(workspace, source))
+        for kind, source in (("known", own), ("new", glyphs))
+    }
+    names = [run.name for run in workspace.runs]
+    known, new = (parts[kind]["errors"] for kind in ("known", "new"))  # (runs, sequences)
+    rows = [
+        [
+            name,
+            f"{np.median(ours):.1f}",
+            f"{np.median(theirs):.1f}",
+            f"{ours.mean():.1f}",
+            f"{theirs.mean():.1f}",
+            f"{theirs.mean() / ours.mean():.2f}",
+            f"{theirs.std() / ours.std():.2f}",
+        ]
+        for name, ours, theirs in zip(names, known, new, strict=True)
+    ]
+    label = Path(glyphs).name
+    table = Table(
+        f"One object: known glyphs against {label}",
+        ["", "median, known", "new", "mean, known", "new", "new / known", "spread, new / known"],
+        rows,
+        f"Cross-entropy in nats a frame over predicted frames 1 to {workspace.setting.horizon}, "
+        f"{workspace.count} sequences of each. Spread: the standard deviation over sequences.",
+    )
+    boxes = [
+        Box(name, values, group)
+        for name, *pair in zip(names, known, new, strict=True)
+        for group, values in zip(("known glyphs", label), pair, strict=True)
+    ]
+    write_box_plot(workspace.folder / "errors.png", boxes, "cross-entropy, nats per frame")
+    rows_of_frames = [("truth", parts["new"]["truth"]), *zip(names, parts["new"]["predicted"], strict=True)]
+    columns = [str(frame) for frame in range(1, workspace.setting.horizon + 1)]
+    write_grid(workspace.folder / "new-glyph.png", rows_of_frames, columns)
+    workspace.finish([table], {"glyphs": label, "names": names, "known": known, "new": new})
+    return [table]
+
+
+def _score(workspace: Workspace, source: str) -> Arrays:
+    setting = workspace.setting
+    sequences = moving_sequences(
+        workspace.runs[0],
+        frames=setting.context + setting.horizon,
+        count=workspace.count,
+        objects=1,
+        digits=source,
+    )
+    with TemporaryDirectory() as scratch:
+        evaluated = compare(
+            workspace.runs,
+            sequences,
+            workspace.count,
+            setting,
+            Path(scratch) / "values.h5",
+            mean_frame=None,
+            shown=[0],
+            quiet=workspace.quiet,
+        )
+        names = [run.name for run in workspace.runs]
+        errors = np.stack([evaluated.values.of(name, METRIC).mean(axis=1) for name in names])
+    return {
+        "errors": errors,
+        "truth": evaluated.gallery.truth[0],
+        "predicted": np.stack([evaluated.gallery.predicted[0][name] for name in names]),
+    }
