@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,10 @@ from vidpred.cli.options import Device, Seed, Usage
 from vidpred.errors import ConfigError
 
 if TYPE_CHECKING:
+    import torch
+
     from vidpred.config import DataConfig
+    from vidpred.metrics import LPIPS
     from vidpred.runs import Run
 
 
@@ -50,13 +52,13 @@ def evaluate(
     conventions: Annotated[
         str,
         typer.Option(
-            help="Also score as other projects do: openstl, convtt, predrnn, svg, with commas between."
+            help="How to score: strict, openstl, convtt, predrnn, svg; several with commas."
         ),
     ] = "strict",
     lpips: Annotated[
         str | None,
         typer.Option(
-            help="Also score by LPIPS, with weights from this .npz or .safetensors file or 'torchvision'."
+            help="Also score by LPIPS, with weights from a .npz or .safetensors file, or torchvision."
         ),
     ] = None,
     study: Annotated[
@@ -69,7 +71,7 @@ def evaluate(
     json: Annotated[
         Path | None,
         typer.Option(
-            "--json", help="Also write every number here, and the scores of each sequence beside it (.h5)."
+            "--json", help="Also write every number here, and beside it (.h5) the scores of each sequence."
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the scores of every frame here.")] = None,
@@ -88,7 +90,7 @@ def evaluate(
     from vidpred import evaluation
     from vidpred.device import find_device
     from vidpred.files import require_writable
-    from vidpred.metrics import load_lpips, metrics_for
+    from vidpred.metrics import metrics_for
     from vidpred.runs import load_runs
     from vidpred.sequences import mean_training_frame, open_sequences, wants_labels
 
@@ -107,7 +109,7 @@ def evaluate(
     samples = samples or first.eval.samples
     shown = _frame_numbers(frames, horizon)
     chosen = find_device(device)
-    metrics = metrics_for(conventions.split(","), load_lpips(lpips).to(chosen) if lpips else None)
+    metrics = metrics_for(conventions.split(","), _lpips(lpips, chosen) if lpips else None)
     setting = evaluation.Setting(context, horizon, samples, seed, batch, chosen, metrics)
     with_labels = any(wants_labels(opened.model) for opened in runs)
 
@@ -135,8 +137,6 @@ def evaluate(
             console.print(*report.tables(frame))
         if json:
             report.write_json(json)
-            if study:
-                copyfile(kept, json.with_suffix(".h5"))
         if csv:
             report.write_csv(csv)
         if curve:
@@ -149,6 +149,13 @@ def evaluate(
             console.print(*(table.rich() for table in compared.tables()))
             compared.write(study)
             typer.echo(f"tables and pictures: {study}")
+
+
+def _lpips(source: str, device: torch.device) -> LPIPS:
+    from vidpred.metrics import LPIPS
+
+    network = LPIPS.from_torchvision() if source == "torchvision" else LPIPS.from_file(source)
+    return network.to(device)
 
 
 def _some(count: int, seed: int) -> list[int]:

@@ -12,6 +12,7 @@ from vidpred.cli.bench import bench_app
 from vidpred.cli.convert import convert
 from vidpred.cli.demo import demo
 from vidpred.cli.evaluate import evaluate
+from vidpred.cli.experiment import experiment_app
 from vidpred.cli.gen_data import gen_data_app
 from vidpred.cli.info import info
 from vidpred.cli.rollout import rollout
@@ -49,6 +50,7 @@ app.command()(convert)
 app.command()(train)
 app.command()(rollout)
 app.command()(evaluate)
+app.add_typer(experiment_app, name="experiment")
 app.add_typer(bench_app, name="bench")
 app.command()(info)
 app.command()(demo)

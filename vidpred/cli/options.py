@@ -16,7 +16,7 @@ Usage = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="How a trained model predicts, such as model.decoding=sample for a Video Pixel Network; repeatable.",
+        help="How trained models predict, such as model.decoding=sample for a VPN; repeatable.",
     ),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write every number to this JSON file.")]

@@ -73,6 +73,10 @@ class Study:
         """Of the contestants, in the order of the tables."""
         return list(dict.fromkeys(row.name for row in self.on[NEW].report.rows))
 
+    def _errors(self, digits: str, name: str) -> NDArray[np.float64]:
+        """(sequences, horizon) of the contestant called `name`."""
+        return self.on[digits].values.of(name, METRIC)
+
     def tables(self) -> list[Table]:
         """Tables 4.1 to 4.4."""
         tables = [self._over_frames(), self._sizes(), self._over_fitting(), self._correlation()]
@@ -106,13 +110,13 @@ class Study:
                     name: dict(
                         zip(
                             ("mean", "first", "last"),
-                            _readings(evaluated.values.of(name, METRIC)),
+                            _readings(self._errors(digits, name)),
                             strict=True,
                         )
                     )
                     for name in self.names
                 }
-                for digits, evaluated in self.on.items()
+                for digits in self.on
             },
             "spearman": [
                 {"between": list(pair), "coefficient": value} for pair, value in self._correlations()
@@ -123,7 +127,7 @@ class Study:
         horizon = self._horizon
         ours = self.on[NEW]
         rows = [
-            [name, *map(_nats, _readings(ours.values.of(name, METRIC))), *self._published(name)]
+            [name, *map(_nats, _readings(self._errors(NEW, name))), *self._published(name)]
             for name in self.names
         ]
         return Table(
@@ -152,7 +156,7 @@ class Study:
         rows = []
         if SEEN in self.on:
             for name in self.names:
-                seen, unseen = (self.on[d].values.of(name, METRIC).mean() for d in (SEEN, NEW))
+                seen, unseen = (self._errors(d, name).mean() for d in (SEEN, NEW))
                 known = THESIS.get(self._models[name])
                 theirs = (
                     [f"{known.mean:.1f}, {known.test_digits:.1f}", f"{known.test_digits - known.mean:+.1f}"]
@@ -182,7 +186,7 @@ class Study:
     def _correlations(self) -> list[tuple[tuple[str, str], float]]:
         from scipy.stats import spearmanr
 
-        means = {name: self.on[NEW].values.of(name, METRIC).mean(axis=1) for name in self._trained()}
+        means = {name: self._errors(NEW, name).mean(axis=1) for name in self._trained()}
         if len(next(iter(means.values()), ())) < 3:  # of two sequences any order is a perfect one
             return []
         return [
@@ -194,8 +198,8 @@ class Study:
         boxes = [
             Box(name, errors.mean(axis=1) if frame is None else errors[:, frame], digits)
             for name in self._trained()
-            for digits, evaluated in self.on.items()
-            for errors in [evaluated.values.of(name, METRIC)]
+            for digits in self.on
+            for errors in [self._errors(digits, name)]
         ]
         write_box_plot(folder / f"{stem}.png", boxes, "cross-entropy, nats per frame", title)
         return folder / f"{stem}.png"

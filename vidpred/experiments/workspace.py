@@ -21,7 +21,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidpred.errors import ConfigError
 from vidpred.evaluation import Setting, describe, machine
+from vidpred.experiments.moving import trained_spec
 from vidpred.files import replacing
 from vidpred.runs import Run, checkpoint_digest
 from vidpred.viz.table import Table
@@ -96,6 +98,20 @@ class Workspace:
             "config": [run.config.model_dump(mode="json", exclude={"train", "optim"}) for run in self.runs],
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def require_alike(runs: Sequence[Run]) -> None:
+    """Raises `ConfigError` unless all runs were trained on frames of the same kind of objects and size."""
+    first = trained_spec(runs[0].config.data)
+    for run in runs[1:]:
+        spec = trained_spec(run.config.data)
+        for field_name in ("kind", "size", "digit_size", "objects", "motion"):
+            ours, theirs = getattr(first, field_name), getattr(spec, field_name)
+            if ours != theirs:
+                raise ConfigError(
+                    f"{runs[0].path} and {run.path} were trained on different data "
+                    f"({field_name} {ours} and {theirs}): an experiment compares runs on one kind of sequences"
+                )
 
 
 _DIGEST = "digest"

@@ -1,0 +1,196 @@
+"""``vidpred experiment``: the experiments of the papers, on trained runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vidpred.cli.options import Device, Seed, Usage
+
+if TYPE_CHECKING:
+    from vidpred.experiments.workspace import Workspace
+    from vidpred.viz.table import Table
+
+experiment_app = typer.Typer(
+    name="experiment",
+    help="Repeat an experiment of the papers on trained runs: table, pictures and JSON into the run's folder.",
+    no_args_is_help=True,
+)
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of training runs.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Folder to write to.", show_default="experiments/NAME in the folder of the first run"),
+]
+Count = Annotated[int, typer.Option(min=1, help="Sequences to try the runs on.")]
+Context = Annotated[int, typer.Option(min=1, help="Frames that are given.")]
+Horizon = Annotated[int, typer.Option(min=1, help="Frames to predict.")]
+Samples = Annotated[int, typer.Option(min=1, help="Predictions of each sequence by a stochastic model.")]
+Batch = Annotated[int, typer.Option(min=1, help="Sequences in memory at a time.")]
+
+
+@experiment_app.command("digit-count")
+def digit_count(
+    run: Runs,
+    count: Count = 200,
+    context: Context = 10,
+    horizon: Horizon = 10,
+    samples: Samples = 1,
+    out: Out = None,
+    usage: Usage = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """The error with 1 to 4 objects, whatever number was trained on (Feist, section 4.4.3)."""
+    from vidpred.experiments.digit_count import digit_count as experiment
+
+    _run("digit-count", experiment, run, out, usage, device, count, (context, horizon, samples, seed, batch))
+
+
+@experiment_app.command("new-glyphs")
+def new_glyphs(
+    run: Runs,
+    glyphs: Annotated[
+        str,
+        typer.Option(help="What moves: letters, emnist, fashion, kmnist, or an IDX or npz file of pictures."),
+    ] = "letters",
+    count: Count = 200,
+    context: Context = 10,
+    horizon: Horizon = 10,
+    samples: Samples = 1,
+    out: Out = None,
+    usage: Usage = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """One object of a kind never seen in training, against one of a kind that was (Feist, section 4.5)."""
+    from vidpred.experiments.new_glyphs import new_glyphs as experiment
+
+    setting = (context, horizon, samples, seed, batch)
+    _run("new-glyphs", experiment, run, out, usage, device, count, setting, glyphs=glyphs)
+
+
+@experiment_app.command("long-term")
+def long_term(
+    run: Runs,
+    count: Count = 100,
+    context: Context = 20,
+    horizon: Horizon = 100,
+    samples: Samples = 1,
+    out: Out = None,
+    usage: Usage = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """Many frames ahead: errors, objects, and whether digits can still be read (Razali, section 5.1)."""
+    from vidpred.experiments.long_term import long_term as experiment
+
+    _run("long-term", experiment, run, out, usage, device, count, (context, horizon, samples, seed, batch))
+
+
+@experiment_app.command("diversity")
+def diversity(
+    run: Runs,
+    count: Count = 50,
+    context: Context = 20,
+    horizon: Horizon = 100,
+    samples: Samples = 5,
+    out: Out = None,
+    usage: Usage = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """How the samples of one past differ, and how near the best comes (Razali, section 5.2)."""
+    from vidpred.experiments.diversity import diversity as experiment
+
+    _run("diversity", experiment, run, out, usage, device, count, (context, horizon, samples, seed, batch))
+
+
+@experiment_app.command("out-of-domain")
+def out_of_domain(
+    run: Runs,
+    count: Count = 100,
+    context: Context = 20,
+    horizon: Horizon = 100,
+    out: Out = None,
+    usage: Usage = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """One and three objects, and how many the runs go on with (Razali, section 5.3)."""
+    from vidpred.experiments.out_of_domain import out_of_domain as experiment
+
+    _run("out-of-domain", experiment, run, out, usage, device, count, (context, horizon, 1, seed, batch))
+
+
+@experiment_app.command("latent")
+def latent(
+    run: Runs,
+    count: Count = 100,
+    context: Context = 20,
+    out: Out = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """What the latents of a VRNN change, and whether they carry anything (Razali, section 5.4)."""
+    from vidpred.experiments.latent import latent as experiment
+
+    _run("latent", experiment, run, out, None, device, count, (context, 1, 1, seed, batch))
+
+
+def _run(
+    name: str,
+    experiment: Callable[..., list[Table]],
+    runs: list[Path],
+    out: Path | None,
+    usage: list[str] | None,
+    device: str,
+    count: int,
+    setting: tuple[int, int, int, int, int],
+    **options: Any,
+) -> None:
+    """Opens the runs, lets the experiment do its work, prints its tables."""
+    from rich.console import Console
+
+    workspace = _workspace(name, runs, out, usage, device, count, setting, options)
+    tables = experiment(workspace, **options)
+    Console().print(*(table.rich() for table in tables))
+    typer.echo(f"tables, pictures and numbers: {workspace.folder}")
+
+
+def _workspace(
+    name: str,
+    paths: list[Path],
+    out: Path | None,
+    usage: list[str] | None,
+    device: str,
+    count: int,
+    setting: tuple[int, int, int, int, int],
+    options: dict[str, Any],
+) -> Workspace:
+    from vidpred.allocator import keep_freed_memory
+
+    keep_freed_memory()
+
+    from vidpred.device import find_device
+    from vidpred.evaluation import Setting
+    from vidpred.experiments.workspace import Workspace, require_alike
+    from vidpred.files import require_writable
+    from vidpred.runs import load_runs
+
+    context, horizon, samples, seed, batch = setting
+    runs = load_runs(paths, usage or [])
+    require_alike(runs)
+    folder = out or paths[0] / "experiments" / name
+    require_writable(folder / "results.json")
+    chosen = Setting(context, horizon, samples, seed, batch, find_device(device))
+    return Workspace(name, folder, runs, count, chosen, options)
