@@ -51,9 +51,7 @@ def evaluate(
     ] = "",
     conventions: Annotated[
         str,
-        typer.Option(
-            help="How to score: strict, openstl, convtt, predrnn, svg; several with commas."
-        ),
+        typer.Option(help="How to score: strict, openstl, convtt, predrnn, svg; several with commas."),
     ] = "strict",
     lpips: Annotated[
         str | None,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 experiment_app = typer.Typer(
     name="experiment",
-    help="Repeat an experiment of the papers on trained runs: table, pictures and JSON into the run's folder.",
+    help="Repeat an experiment of the papers on trained runs: tables, pictures, JSON.",
     no_args_is_help=True,
 )
 

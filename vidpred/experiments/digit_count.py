@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +24,7 @@ def digit_count(workspace: Workspace) -> list[Table]:
     """Scores the runs on 1 to 4 objects, of which they know the number they were trained on."""
     names = [*(run.name for run in workspace.runs), "copy", "mean"]
     parts = {
-        number: workspace.part(f"{number}-objects", lambda number=number: _score(workspace, number, names))
+        number: workspace.part(f"{number}-objects", partial(_score, workspace, number, names))
         for number in NUMBERS
     }
     means, errors = (np.array([parts[n][key] for n in NUMBERS]).T for key in ("mean", "standard_error"))
@@ -51,9 +52,7 @@ def digit_count(workspace: Workspace) -> list[Table]:
     pictures = [("truth", most["truth"]), *zip(names[:trained], most["predicted"], strict=False)]
     columns = [str(frame) for frame in range(1, workspace.setting.horizon + 1)]
     write_grid(workspace.folder / "most-objects.png", pictures, columns)
-    workspace.finish(
-        [table], {"objects": NUMBERS, "names": names, "mean": means, "standard_error": errors}
-    )
+    workspace.finish([table], {"objects": NUMBERS, "names": names, "mean": means, "standard_error": errors})
     return [table]
 
 

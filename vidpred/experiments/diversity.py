@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -31,7 +32,7 @@ def diversity(workspace: Workspace) -> list[Table]:
     if samples < 2:
         raise ConfigError(f"diversity needs at least 2 samples, got {samples}")
     parts = {
-        run.name: workspace.part(f"run-{n}", lambda run=run: _measure(workspace, run.model))
+        run.name: workspace.part(f"run-{n}", partial(_measure, workspace, run.model))
         for n, run in enumerate(workspace.runs)
     }
     last = workspace.setting.horizon
@@ -72,8 +73,7 @@ def diversity(workspace: Workspace) -> list[Table]:
             workspace.folder / f"samples-{n}.png", part["context"], part["futures"], part["truth"]
         )
     results = {
-        name: {key: part[key] for key in ("deviation", "distance", "best_of")}
-        for name, part in parts.items()
+        name: {key: part[key] for key in ("deviation", "distance", "best_of")} for name, part in parts.items()
     }
     workspace.finish(tables, results)
     return tables

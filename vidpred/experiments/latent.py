@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 
@@ -29,13 +31,11 @@ def latent(workspace: Workspace) -> list[Table]:
     Raises:
         ConfigError: a run of a model without latents.
     """
-    for run in workspace.runs:
+    parts = {}
+    for n, run in enumerate(workspace.runs):
         if not isinstance(run.model, VRNN):
             raise ConfigError(f"{run.name} is a {run.config.name}, which has no latents: expected a vrnn")
-    parts = {
-        run.name: workspace.part(f"run-{n}", lambda run=run: _measure(workspace, run.model))
-        for n, run in enumerate(workspace.runs)
-    }
+        parts[run.name] = workspace.part(f"run-{n}", partial(_measure, workspace, run.model))
     rows, warnings = [], []
     for n, (name, part) in enumerate(parts.items()):
         per_step, per_dimension = part["kl"].sum(axis=1), part["kl"].mean(axis=0)
@@ -56,11 +56,11 @@ def latent(workspace: Workspace) -> list[Table]:
         write_grid(
             workspace.folder / f"interpolation-{n}.png",
             [(f"pair {pair + 1}", frames) for pair, frames in enumerate(part["images"])],
-            [f"α = {alpha}" for alpha in ALPHAS],
+            [f"alpha {alpha}" for alpha in ALPHAS],
         )
     table = Table(
         "Divergence of the posterior from the prior, and what latents change",
-        ["", "KL", "KL, step 1", "KL, last step", "active dimensions", "change, α = 1", "α = 10"],
+        ["", "KL", "KL, step 1", "KL, last step", "active dimensions", "change, alpha 1", "alpha 10"],
         rows,
         " ".join(
             [
@@ -93,13 +93,13 @@ def _measure(workspace: Workspace, model: VRNN) -> Arrays:
     model = model.to(setting.device)
     length = setting.context
     sequences = moving_sequences(workspace.runs[0], frames=length, count=workspace.count)
-    divergences = []
+    divergence = np.zeros(())
     images, change = None, None
     for read in sequences.batches(range(workspace.count), setting.batch):
         frames = read.frames.to(setting.device)
         labels = None if read.labels is None else read.labels.to(setting.device)
         seen = model.encode(frames, labels)
-        divergences.append(seen.kl.mean(dim=1).cpu().numpy() * len(frames))
+        divergence = divergence + seen.kl.sum(dim=1).cpu().numpy()
         if images is None:
             pairs = min(PAIRS, len(frames) // 2)
             if pairs < 1:
@@ -114,4 +114,4 @@ def _measure(workspace: Workspace, model: VRNN) -> Arrays:
             change = (drawn - drawn[:, :1]).square().mean(dim=(0, 2, 3, 4)).sqrt().cpu().numpy()
     assert images is not None
     assert change is not None
-    return {"kl": sum(divergences) / workspace.count, "images": images, "change": change}
+    return {"kl": divergence / workspace.count, "images": images, "change": change}

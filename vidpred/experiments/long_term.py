@@ -8,6 +8,7 @@ the true ones, and how sure a classifier of digits is of what it sees.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from vidpred.viz.table import Table
 TRUTH = "truth"
 PIXEL_METRICS = ("bce_frame", "mse_frame", "ssim")
 THRESHOLD = 0.3
-"""From which brightness on a pixel is part of an object; thin strokes of small digits are not much brighter."""
+"""From this brightness on a pixel is part of an object; thin strokes of small digits are hardly brighter."""
 OBJECT_METRICS = {
     "objects": "objects seen",
     "distance": "distance of objects, pixels",
@@ -45,12 +46,12 @@ def long_term(workspace: Workspace) -> list[Table]:
     if spec.kind == "mmnist":
         classifier = train_classifier(spec.digits, spec.digit_size, quiet=workspace.quiet)
     parts = {
-        run.name: workspace.part(f"run-{n}", lambda run=run: _measure(workspace, run.model, classifier))
+        run.name: workspace.part(f"run-{n}", partial(_measure, workspace, run.model, classifier))
         for n, run in enumerate(workspace.runs)
     }
-    parts[TRUTH] = workspace.part("truth", lambda: _measure(workspace, None, classifier))
-    columns, size = workspace.runs[0].config.channels, workspace.runs[0].config.size
-    parts["copy"] = workspace.part("copy", lambda: _measure(workspace, Copy(columns, size), classifier))
+    parts[TRUTH] = workspace.part("truth", partial(_measure, workspace, None, classifier))
+    channels, size = workspace.runs[0].config.channels, workspace.runs[0].config.size
+    parts["copy"] = workspace.part("copy", partial(_measure, workspace, Copy(channels, size), classifier))
 
     horizon = workspace.setting.horizon
     frames = [frame for frame in (1, 10, 20, 50, 100, 150, 200) if frame <= horizon]
@@ -124,10 +125,14 @@ def _measure(workspace: Workspace, model: VideoModel | None, classifier: DigitCl
                     kept += list(as_uint8(future[:2]))
                     given += list(as_uint8(context[:2]))
                 shown, true = future.cpu().numpy(), truth.cpu().numpy()
-                scores = {} if model is None else {
-                    metric: METRICS[metric].per_frame(future, truth).cpu().numpy()
-                    for metric in PIXEL_METRICS
-                }
+                scores = (
+                    {}
+                    if model is None
+                    else {
+                        metric: METRICS[metric].per_frame(future, truth).cpu().numpy()
+                        for metric in PIXEL_METRICS
+                    }
+                )
                 against = centroid_errors(shown, true, THRESHOLD)
                 scores["objects"] = object_counts(shown, THRESHOLD).astype(np.float64)
                 scores["distance"] = against.distance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +26,7 @@ def new_glyphs(workspace: Workspace, glyphs: str) -> list[Table]:
     """
     own = trained_spec(workspace.runs[0].config.data).digits
     parts = {
-        kind: workspace.part(kind, lambda source=source: _score(workspace, source))
+        kind: workspace.part(kind, partial(_score, workspace, source))
         for kind, source in (("known", own), ("new", glyphs))
     }
     names = [run.name for run in workspace.runs]

@@ -5,6 +5,8 @@ The thesis of the experiment: a model that knows two objects shows two, whatever
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from vidpred.experiments.long_term import THRESHOLD, TRUTH
@@ -24,7 +26,7 @@ NUMBERS = (1, 3)
 def out_of_domain(workspace: Workspace) -> list[Table]:
     """Gives the runs sequences of 1 and of 3 objects and counts the objects they go on with."""
     parts = {
-        number: workspace.part(f"{number}-objects", lambda number=number: _measure(workspace, number))
+        number: workspace.part(f"{number}-objects", partial(_measure, workspace, number))
         for number in NUMBERS
     }
     names = [run.name for run in workspace.runs]

@@ -1,9 +1,9 @@
 """An experiment on disk: finished parts are kept, so that one that was stopped goes on where it was.
 
-    parts/<name>.npz    the numbers of a finished part, with a digest of everything they depend on
-    table.md            the tables
-    results.json        every number of the tables and pictures, and the circumstances
-    *.png               the pictures
+parts/<name>.npz    the numbers of a finished part, with a digest of everything they depend on
+table.md            the tables
+results.json        every number of the tables and pictures, and the circumstances
+*.png               the pictures
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Workspace:
             return kept
         made = compute()
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{_DIGEST: np.array(self._digest)}, **made)
+        arrays: dict[str, Any] = {_DIGEST: np.array(self._digest), **made}
+        np.savez_compressed(buffer, **arrays)
         with replacing(file) as temporary:
             temporary.write_bytes(buffer.getbuffer())
         return made
@@ -109,8 +110,8 @@ def require_alike(runs: Sequence[Run]) -> None:
             ours, theirs = getattr(first, field_name), getattr(spec, field_name)
             if ours != theirs:
                 raise ConfigError(
-                    f"{runs[0].path} and {run.path} were trained on different data "
-                    f"({field_name} {ours} and {theirs}): an experiment compares runs on one kind of sequences"
+                    f"{runs[0].path} and {run.path} cannot share an experiment: "
+                    f"their data differ in {field_name}, {ours} and {theirs}"
                 )
 
 
