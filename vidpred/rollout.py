@@ -17,9 +17,11 @@ from vidpred.data.hdf5 import create_dataset
 from vidpred.errors import ConfigError
 from vidpred.files import replacing
 from vidpred.models.base import VideoModel
+from vidpred.models.flow_autoencoder import FlowAutoencoder
 from vidpred.progress import progress_bar
 from vidpred.sequences import Sequences, require_positive
 from vidpred.viz.contact_sheet import write_contact_sheet
+from vidpred.viz.flow import write_flow
 from vidpred.viz.frames import as_uint8
 from vidpred.viz.gif import write_gif
 
@@ -142,6 +144,46 @@ def roll_out_sequences(
             bar.advance(task, len(read.frames))
     frames = np.concatenate(known)
     return Rollout(frames[:, :context], np.concatenate(predicted, axis=1), frames[:, context:])
+
+
+def draw_flow(
+    model: VideoModel,
+    sequences: Sequences,
+    number: int,
+    context: int,
+    horizon: int,
+    path: Path,
+    *,
+    every: int | None = None,
+) -> None:
+    """Draws the flow by which a flow autoencoder gets from each frame to the next, in one sequence.
+
+    Args:
+        model: on the device to compute on.
+        number: of the sequence, of which the first `context` frames are given.
+        path: of the PNG.
+        every: frames from one column to the next; None chooses.
+
+    Raises:
+        ConfigError: a model without a flow.
+        OutputError: the file cannot be written.
+    """
+    if not isinstance(model, FlowAutoencoder):
+        raise ConfigError(f"a {type(model).__name__} has no flow to draw: expected a flow autoencoder")
+    device = next(model.parameters()).device
+    [read] = sequences.batches([number], 1)
+    given = read.frames[:, :context].to(device)
+    predicted, flow = model.predict_with_flow(given, horizon)
+    start = torch.cat([given[:, -1:], predicted[:, :-1]], dim=1)
+    truth = read.frames[0, context : context + horizon]
+    write_flow(
+        path,
+        as_uint8(start[0]),
+        as_uint8(predicted[0]),
+        flow[0].float().cpu().numpy(),
+        as_uint8(truth) if len(truth) == horizon else None,
+        every=every,
+    )
 
 
 def check_format(path: Path) -> None:

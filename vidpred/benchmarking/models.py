@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from vidpred import config, ops
+from vidpred.benchmarking.counters import count_flops, peak_bytes
 from vidpred.benchmarking.machine import why_no_kernels
 from vidpred.benchmarking.roofline import Peaks, Work, fraction, gflop_per_s
 from vidpred.benchmarking.rows import Row, Skipped, speedups
 from vidpred.benchmarking.timer import interleaved_medians, stopwatch_for
 from vidpred.models.base import VideoModel
+from vidpred.models.feedback import FeedbackModel
 from vidpred.models.registry import MODELS, create_model
 
-_BACKENDS = {"native": "native", "eager": "reference"}
-"""The variants: the whole model on the kernels, and on their plain-torch twins."""
+_BACKENDS = {"native": "native", "eager": "reference", "naive": "reference"}
+"""The variants: the whole model on the kernels, on their plain-torch twins, and on those step by step: a
+memory that sees each frame only when its turn has come, where the others convolve all known frames at once."""
 
-RESULTS_OF_A_CASE = 2 * len(_BACKENDS)
-"""How many rows and skipped variants `run_case` yields: of a training step and of a rollout."""
 
 Step = Callable[[Tensor], Any]
 """From frames (N, T, C, H, W) to whatever is computed of them."""
@@ -39,6 +41,11 @@ class Case:
 def cases(quick: bool) -> list[Case]:
     """Every registered model at ``tiny``, and at ``small`` too unless `quick`."""
     return [Case(model, preset) for preset in (["tiny"] if quick else ["tiny", "small"]) for model in MODELS]
+
+
+def results_of(case: Case) -> int:
+    """How many rows and skipped variants `run_case` yields: of a training step and of a rollout."""
+    return 2 * len(_variants(case.model))
 
 
 def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -> Iterator[Row | Skipped]:
@@ -63,17 +70,19 @@ def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -
     ):
         frames = torch.rand(settings.train.batch, length, model.channels, *model.size, device=device)
         variants = {}
-        for variant, backend in _BACKENDS.items():
+        for variant in _variants(case.model):
+            backend = _BACKENDS[variant]
             reason = why_no_kernels(device) if backend == "native" else None
             if reason:
                 yield Skipped(f"{case.model} {case.preset} {stage}", variant, reason)
             else:
-                variants[variant] = _on_backend(backend, step)
-        with FlopCounterMode(display=False) as counter:
-            step(frames)
-        work = Work(flops=counter.get_total_flops())
+                run = _on_backend(backend, step)
+                variants[variant] = _one_by_one(model, run) if variant == "naive" else run
+        work = Work(flops=count_flops(partial(step, frames)))
+        peaks_of = {variant: peak_bytes(partial(run, frames)) for variant, run in variants.items()}
         seconds = interleaved_medians(variants, [frames], stopwatch_for(device), budget=budget)
         vs_eager = speedups(seconds, over="eager")
+        vs_naive = speedups(seconds, over="naive")
         for variant, time in seconds.items():
             yield Row(
                 name=f"{case.model} {case.preset}",
@@ -86,6 +95,8 @@ def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -
                 gflop_per_s=gflop_per_s(work, time),
                 fraction_of_roofline=fraction(work, time, peaks),
                 speedup_vs_eager=vs_eager[variant],
+                speedup_vs_naive=vs_naive[variant],
+                peak_mb=peaks_of[variant] / 1e6,
                 frames_per_s=len(frames) * counted / time,
             )
 
@@ -103,6 +114,33 @@ def _training_step(model: VideoModel, context: int) -> Step:
 
 def _rollout(model: VideoModel, horizon: int) -> Step:
     return lambda context: model.predict(context, horizon)
+
+
+def _variants(model: str) -> list[str]:
+    """The naive variant is for models with a memory that sees frames."""
+    seen_one_by_one = issubclass(MODELS[model], FeedbackModel)
+    return [variant for variant in _BACKENDS if variant != "naive" or seen_one_by_one]
+
+
+def _one_by_one(model: VideoModel, step: Step) -> Step:
+    """`step` with a model whose `observe` sees frame after frame."""
+    assert isinstance(model, FeedbackModel)
+    together = model.observe
+
+    def observe(frames: Tensor, memory: Any) -> tuple[Any, Any]:
+        outputs = []
+        for frame in frames.split(1):
+            output, memory = together(frame, memory)
+            outputs.append(output)
+        if isinstance(outputs[0], Tensor):
+            return torch.cat(outputs), memory
+        return type(outputs[0])(*map(torch.cat, zip(*outputs, strict=True))), memory
+
+    def run(frames: Tensor) -> Any:
+        with patch.object(model, "observe", observe):
+            return step(frames)
+
+    return run
 
 
 def _on_backend(backend: str, step: Step) -> Step:

@@ -41,6 +41,8 @@ class Row:
     ms_low: float | None = None
     ms_high: float | None = None
     """The quartiles: half of the rounds took between the two."""
+    peak_mb: float | None = None
+    """Most memory that the tensors of one call take at a time, 10^6 bytes."""
     layer: str | None = None
     """Where a model has the op at this shape."""
     memory_format: str | None = None
@@ -95,6 +97,7 @@ _COLUMNS = {
     "speedup_vs_eager": ("vs eager", "{:.2f}x"),
     "speedup_vs_naive": ("vs naive", "{:.2f}x"),
     "fraction_of_roofline": ("of peak", "{:.0%}"),
+    "peak_mb": ("MB", "{:.1f}"),
     "max_error": ("max error", "{:.1e}"),
     "frames_per_s": ("frames/s", "{:.1f}"),
     "gb_per_s": ("GB/s", "{:.1f}"),

