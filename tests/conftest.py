@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from vidpred import runs
+from vidpred.models.registry import build
+from vidpred.training.settings import resolve_settings
+
 try:
     from hypothesis import HealthCheck, settings
 except ImportError:  # what needs it skips itself
@@ -38,3 +42,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """make_run(name, model, *settings) -> the folder of a run whose model has learnt nothing yet."""
+
+    def make(name, model, *settings):
+        path = tmp_path / name
+        hidden = "[8]" if model == "convlstm" else 8
+        small = ["data.val=6", "data.train=6", "data.frames=4", f"model.hidden={hidden}", *settings]
+        resolved = resolve_settings(model, "tiny", assignments=small)
+        runs.create(path, resolved)
+        torch.manual_seed(0)
+        runs.save_checkpoint(path, "last", build(resolved.config), {})
+        return path
+
+    return make

@@ -90,7 +90,7 @@ def test_a_step_counts_the_frames_of_the_batch_and_a_rollout_those_it_predicts()
 @pytest.mark.usefixtures("product")
 def test_each_variant_runs_on_its_backend(timed):
     _rows(models.Case("rnn", "tiny"))
-    assert timed == ["native", "reference"] * 2
+    assert timed == ["native", "reference"] * 4  # of each stage the memory, then the time
 
 
 @pytest.mark.usefixtures("product", "timed")
@@ -106,3 +106,23 @@ def test_without_the_extension_only_plain_torch_is_timed(monkeypatch):
     results = _rows(models.Case("rnn", "tiny"))
     assert [result.variant for result in results] == ["native", "eager"] * 2
     assert [isinstance(result, Skipped) for result in results] == [True, False] * 2
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_naive_variant_sees_frame_after_frame_and_gives_the_same():
+    model = models.create_model("flow_autoencoder", "tiny", size=32)
+    frames = torch.rand(2, 5, 1, 32, 32)
+    lengths = []
+    observe = model.observe
+    model.observe = lambda seen, memory: lengths.append(len(seen)) or observe(seen, memory)
+    expected = model.loss(frames, 3)["loss"]
+    assert max(lengths) == 3
+    lengths.clear()
+    found = models._one_by_one(model, lambda frames: model.loss(frames, 3)["loss"])(frames)
+    assert set(lengths) == {1}
+    torch.testing.assert_close(found, expected)
+
+
+def test_models_that_see_frames_one_by_one_have_a_naive_variant():
+    assert models.results_of(models.Case("convlstm", "tiny")) == 6
+    assert models.results_of(models.Case("vrnn", "tiny")) == 4

@@ -13,7 +13,7 @@ from vidpred.cli.main import run
 FIELDS = {
     "name", "pass", "shape", "dtype", "device", "variant", "ms", "gb_per_s", "gflop_per_s",
     "fraction_of_roofline", "speedup_vs_eager", "speedup_vs_naive", "max_error", "frames_per_s",
-    "ms_low", "ms_high", "layer", "memory_format",
+    "ms_low", "ms_high", "peak_mb", "layer", "memory_format",
 }  # fmt: skip
 
 

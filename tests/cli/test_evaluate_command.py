@@ -1,6 +1,7 @@
 import csv
 import json
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,8 +34,9 @@ def test_runs_and_baselines_stand_in_one_table(runs, tmp_path, capsys):
         ("copy", "single", None),
         ("mean", "single", None),
     ]
-    expected = {"context": 3, "horizon": 4, "sequences": 5, "samples": 2, "seed": 0, "runs": runs}
+    expected = {"context": 3, "horizon": 4, "sequences": 5, "samples": 2, "seed": 0, "split": "test"}
     assert {key: content[key] for key in expected} == expected
+    assert [(run["name"], run["model"]) for run in content["runs"]] == [("a", "vrnn"), ("b", "rnn")]
     assert content["machine"]["torch"]
     with (tmp_path / "c").open(newline="") as file:
         lines = list(csv.DictReader(file))
@@ -104,3 +106,57 @@ def test_a_mistake_is_one_sentence(runs, tmp_path, monkeypatch, capsys, argument
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("vidpred: ")
     assert message in error
+
+
+def test_scores_of_every_sequence_lie_beside_the_json(runs, tmp_path):
+    outputs = [f"--json={tmp_path / 'scores.json'}", "--count=5", "--batch=2"]
+    assert vidpred(["evaluate", *runs, *QUICK, *outputs]) == 0
+    content = json.loads((tmp_path / "scores.json").read_text())
+    with h5py.File(tmp_path / "scores.h5") as file:
+        for number, row in enumerate(content["rows"]):
+            group = file[f"row-{number}"]
+            assert (group.attrs["name"], group.attrs["reduction"]) == (row["name"], row["reduction"])
+            for metric, score in row["metrics"].items():
+                assert group[metric].shape == (5, 4)
+                np.testing.assert_allclose(group[metric][()].mean(axis=0), score["per_frame"], rtol=1e-4)
+
+
+def test_other_conventions_have_tables_of_their_own(runs, tmp_path, capsys):
+    options = ["--conventions=strict,openstl", f"--json={tmp_path / 'j.json'}", "--count=2"]
+    assert vidpred(["evaluate", *runs, *QUICK, *options]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "predicted frames 1 to 4, convention openstl, context 3" in printed
+    metrics = json.loads((tmp_path / "j.json").read_text())["rows"][0]["metrics"]
+    assert metrics["openstl.mse"]["mean"] == pytest.approx(metrics["mse_frame"]["mean"], rel=1e-6)
+    assert metrics["openstl.ssim"]["mean"] != metrics["ssim"]["mean"]
+
+
+def test_study_writes_the_tables_and_pictures_of_the_thesis(make_run, tmp_path, capsys):
+    paths = [str(make_run("a", "convlstm")), str(make_run("b", "vpn"))]
+    study = tmp_path / "study"
+    assert vidpred(["evaluate", *paths, *QUICK, f"--study={study}", "--count=4"]) == 0
+    assert "thesis: table 4.1" in capsys.readouterr().out.lower()
+    names = {file.name for file in study.iterdir()}
+    boxes = {"errors-mean.png", "errors-first.png", "errors-last.png"}
+    assert names == {"tables.md", "study.json", "values.h5", *boxes, *(f"sequence-{n}.png" for n in range(4))}
+    for name in names:
+        if name.endswith(".png"):
+            with Image.open(study / name) as picture:
+                picture.verify()
+
+
+def test_set_changes_how_a_run_predicts(make_run, tmp_path):
+    path = make_run("a", "vpn")
+    found = {}
+    for decoding in ("blank", "sample"):
+        options = [f"--set=model.decoding={decoding}", "--count=2", f"--json={tmp_path / decoding}.json"]
+        assert vidpred(["evaluate", str(path), *QUICK, *options]) == 0
+        found[decoding] = json.loads((tmp_path / f"{decoding}.json").read_text())["rows"]
+    assert [row["reduction"] for row in found["blank"]] == ["single"] * 3
+    assert [row["reduction"] for row in found["sample"]][:2] == ["average", "best"]
+
+
+def test_lpips_takes_its_weights_from_a_file(runs, tmp_path, shared_data, capsys):
+    weights = shared_data / "lpips" / "alexnet_features_and_lpips_lin_v0.1.npz"
+    assert vidpred(["evaluate", *runs, *QUICK, "--count=1", f"--lpips={weights}"]) == 0
+    assert "LPIPS" in capsys.readouterr().out

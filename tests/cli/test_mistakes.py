@@ -25,6 +25,7 @@ NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half
 # A place below a file, one that is a folder, and one where nothing can be made.
 NO_PLACE = ("file/x", "folder.x", "/proc/nowhere/x")
 
+EXPERIMENTS = ("digit-count", "new-glyphs", "long-term", "diversity", "out-of-domain", "latent")
 SUITES = ("models", "sampling", "data")
 MISTAKES = [
     (USAGE, "predict"),
@@ -82,7 +83,27 @@ MISTAKES = [
     (FAILED, f"{EVALUATE} --count 999"),
     *((FAILED, f"{EVALUATE} --data {name}") for name in (*NO_DATA, *NO_CLIPS)),
     *((FAILED, f"{EVALUATE} --{out} {place}.x") for out in ("json", "csv", "curve") for place in NO_PLACE),
+    *((FAILED, f"{EVALUATE} --study {place}") for place in ("file/x", "file", "/proc/nowhere/x")),
+    (USAGE, f"{EVALUATE} --conventions strict,tsrict"),
+    (USAGE, f"{EVALUATE} --json x.h5"),
+    (USAGE, f"{EVALUATE} --set model.hidden=9"),
+    (USAGE, f"{ROLLOUT} --set model.decoding=sample"),
+    (USAGE, f"{ROLLOUT} --out x.gif --flow flow.png"),
+    *((FAILED, f"{EVALUATE} --lpips {name}") for name in ("none.npz", "rubbish.npz", "folder.npz", "digits.npz")),
     *((FAILED, f"evaluate {run}") for run in NO_RUN),
+    (USAGE, "experiment"),
+    (USAGE, "experiment digit-cuont run"),
+    *((USAGE, f"experiment {name}") for name in EXPERIMENTS),
+    *((USAGE, f"experiment {name} run --count 0") for name in EXPERIMENTS),
+    *((USAGE, f"experiment {name} run --device tpu") for name in EXPERIMENTS),
+    *((FAILED, f"experiment {name} none --device cpu") for name in EXPERIMENTS),
+    *((FAILED, f"experiment {name} run --device cpu --out {place}") for name in EXPERIMENTS
+      for place in ("file/x", "file", "/proc/nowhere/x")),
+    (FAILED, "experiment new-glyphs run --device cpu --glyphs none.npz"),
+    (USAGE, "experiment new-glyphs run --device cpu --glyphs lettres"),
+    (USAGE, "experiment latent run --device cpu"),
+    (USAGE, "experiment diversity run --device cpu --samples 1"),
+    (USAGE, "experiment digit-count run --device cpu --set model.hidden=9"),
     (USAGE, "bench"),
     (USAGE, "bench kernals"),
     (USAGE, "bench kernels --op conv"),
@@ -153,7 +174,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(here, capsys, code,
     before = set(here.rglob("*"))
     assert vidpred(command.split()) == code
     error = capsys.readouterr().err
-    if command not in ("bench",):  # which shows its help
+    if command not in ("bench", "experiment"):  # which shows its help
         lines = error.splitlines()
         assert len(lines) == 1, error
         assert lines[0].startswith("vidpred: ")

@@ -23,7 +23,7 @@ from vidpred.models.registry import MODELS, create_model
 
 _BACKENDS = {"native": "native", "eager": "reference", "naive": "reference"}
 """The variants: the whole model on the kernels, on their plain-torch twins, and on those step by step: a
-memory that sees each frame only when its turn has come, where the others convolve all known frames at once."""
+memory that sees each frame only when its turn has come; the others convolve all known frames at once."""
 
 
 Step = Callable[[Tensor], Any]

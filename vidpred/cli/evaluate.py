@@ -122,6 +122,7 @@ def evaluate(
             values,
             mean_frame=mean_training_frame(first.data, data),
             shown=_some(wanted, seed) if study else (),
+            facts={"split": split, "conventions": conventions.split(","), "usage": usage or []},
         )
 
     with TemporaryDirectory() as scratch:

@@ -54,6 +54,7 @@ def compare(
     *,
     mean_frame: Tensor | None,
     shown: Sequence[int] = (),
+    facts: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Evaluated:
     """Evaluates all runs and the baselines `copy` and `mean` on the first `count` sequences.
@@ -62,6 +63,7 @@ def compare(
         values: where to keep the scores of every sequence, an HDF5 file.
         mean_frame: (C, H, W), for the baseline; None takes the mean of each sequence's own context.
         shown: numbers of the sequences whose frames are kept.
+        facts: what else the report shall say.
 
     Raises:
         DataError: see `evaluate`.
@@ -84,7 +86,7 @@ def compare(
             gallery=gallery,
             quiet=quiet,
         )
-    facts = {
+    found = {
         "source": sequences.source,
         "sha256": sequences.sha256,
         "sequences": count,
@@ -97,7 +99,7 @@ def compare(
         "runs": [describe(run) for run in runs],
         "machine": machine(setting.device),
     }
-    return Evaluated(Report(facts, rows, setting.metrics), Values(values), gallery)
+    return Evaluated(Report({**found, **(facts or {})}, rows, setting.metrics), Values(values), gallery)
 
 
 def describe(run: Run) -> dict[str, Any]:

@@ -121,7 +121,7 @@ _DIGEST = "digest"
 def _read(file: Path, digest: str) -> Arrays | None:
     """The arrays of a part, unless it is missing, damaged, or of other settings."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             if str(arrays[_DIGEST]) == digest:
                 return {name: arrays[name] for name in arrays.files if name != _DIGEST}
     except Exception:  # a damaged zip can make numpy raise almost anything; the part is then made anew

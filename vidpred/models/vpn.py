@@ -96,9 +96,9 @@ class VPN(FeedbackModel):
         first = self.first_learnt(context)
         told = torch.cat(self.outputs(frames, context, generator))[first - 1 :]
         truth = frames[first:].flatten(0, 1)
-        of_context = self.decoder.of_context(told.flatten(0, 1))
-        blank = self._nll(self._decode(torch.zeros_like(truth), of_context), truth)
-        seen = self._nll(self._decode(truth, of_context), truth)
+        context_seen = self.decoder.see_context(told.flatten(0, 1))
+        blank = self._nll(self.decoder.join(torch.zeros_like(truth), context_seen), truth)
+        seen = self._nll(self.decoder.join(truth, context_seen), truth)
         loss = blank + self.options.seen_weight * seen
         return {"loss": loss, "bce": blank.detach(), "bce_seen": seen.detach()}
 
@@ -141,10 +141,6 @@ class VPN(FeedbackModel):
         shares = logits.unflatten(1, (self.channels, self.options.levels)).softmax(dim=2)
         values = torch.linspace(0, 1, self.options.levels, device=shares.device, dtype=shares.dtype)
         return (shares * values[:, None, None]).sum(dim=2)
-
-    def _decode(self, image: Tensor, of_context: Tensor) -> Tensor:
-        logits: Tensor = self.decoder.from_features(self.decoder.of_image(image) + of_context)
-        return logits
 
     def _nll(self, logits: Tensor, frames: Tensor) -> Tensor:
         if self.options.levels == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from vidpred.nn.blocks import BlockKind, make_block
@@ -57,9 +58,15 @@ class PixelDecoder(nn.Module):
 
     def forward(self, image: Tensor, context: Tensor) -> Tensor:
         """Logits (N, colors * levels, H, W) from image (N, colors, H, W) and context (N, C, H, W)."""
-        return self.from_features(self.of_image(image) + self.of_context(context))
+        return self.join(image, self.see_context(context))
 
-    def from_features(self, features: Tensor) -> Tensor:
-        """Logits from what the first layer makes of image and context, (N, channels, H, W)."""
-        logits: Tensor = self.head(self.blocks(features))
+    def see_context(self, context: Tensor) -> Tensor:
+        """What the first layer makes of the context, (N, channels, H, W)."""
+        # The layout in which masked convolutions on a CPU need no copy of their input; a sum keeps it.
+        seen: Tensor = self.of_context(context).contiguous(memory_format=torch.channels_last)
+        return seen
+
+    def join(self, image: Tensor, seen: Tensor) -> Tensor:
+        """Logits from the image and what `see_context` gave, so that several images can share it."""
+        logits: Tensor = self.head(self.blocks(seen + self.of_image(image)))
         return logits
