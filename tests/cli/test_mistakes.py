@@ -21,6 +21,7 @@ EVALUATE = "evaluate run --device cpu --context 2 --horizon 2 --samples 1"
 # A file that does not exist, one of rubbish, an empty one, half of a real one, and a folder.
 NO_DATA = ("none.h5", "rubbish.h5", "empty.h5", "half.h5", "folder.h5")
 NO_CLIPS = ("none.npy", "rubbish.npy", "empty.npy", "half.npy", "folder.npy", "words.npy", "rubbish.npz")
+NO_WEIGHTS = ("none.npz", "rubbish.npz", "folder.npz", "digits.npz")
 NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half-a-model", "run-of-rubbish")
 # A place below a file, one that is a folder, and one where nothing can be made.
 NO_PLACE = ("file/x", "folder.x", "/proc/nowhere/x")
@@ -89,7 +90,7 @@ MISTAKES = [
     (USAGE, f"{EVALUATE} --set model.hidden=9"),
     (USAGE, f"{ROLLOUT} --set model.decoding=sample"),
     (USAGE, f"{ROLLOUT} --out x.gif --flow flow.png"),
-    *((FAILED, f"{EVALUATE} --lpips {name}") for name in ("none.npz", "rubbish.npz", "folder.npz", "digits.npz")),
+    *((FAILED, f"{EVALUATE} --lpips {name}") for name in NO_WEIGHTS),
     *((FAILED, f"evaluate {run}") for run in NO_RUN),
     (USAGE, "experiment"),
     (USAGE, "experiment digit-cuont run"),
