@@ -51,7 +51,14 @@ def make_run(tmp_path):
     def make(name, model, *settings):
         path = tmp_path / name
         hidden = "[8]" if model == "convlstm" else 8
-        small = ["data.val=6", "data.train=6", "data.frames=4", f"model.hidden={hidden}", *settings]
+        small = [
+            "data.val=6",
+            "data.train=6",
+            "data.frames=4",
+            f"model.hidden={hidden}",
+            "train.context=1",
+            *settings,
+        ]
         resolved = resolve_settings(model, "tiny", assignments=small)
         runs.create(path, resolved)
         torch.manual_seed(0)

@@ -38,9 +38,10 @@ class Case:
     preset: str
 
 
-def cases(quick: bool) -> list[Case]:
-    """Every registered model at ``tiny``, and at ``small`` too unless `quick`."""
-    return [Case(model, preset) for preset in (["tiny"] if quick else ["tiny", "small"]) for model in MODELS]
+def cases(quick: bool, on_gpu: bool = False) -> list[Case]:
+    """Every registered model at ``tiny``; unless `quick` at ``small`` too, and on a GPU at ``paper``."""
+    presets = ["tiny"] if quick else ["tiny", "small", *(["paper"] if on_gpu else [])]
+    return [Case(model, preset) for preset in presets for model in MODELS]
 
 
 def results_of(case: Case) -> int:

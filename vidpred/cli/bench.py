@@ -81,13 +81,13 @@ def kernels(
 
 @bench_app.command()
 def models(quick: Quick = False, json: Json = None, device: Device = "auto", threads: Threads = 0) -> None:
-    """A training step and a rollout of every model at its presets for CPUs."""
+    """A training step and a rollout of every model at its presets for CPUs, on a GPU also at paper."""
     chosen, peaks, report = _start(device, threads, json)
 
     from vidpred.benchmarking import models as suite
 
     budget = 2.0 if quick else 10.0
-    cases = suite.cases(quick)
+    cases = suite.cases(quick, on_gpu=chosen.type == "cuda")
     results = (result for case in cases for result in suite.run_case(case, chosen, peaks, budget=budget))
     _finish(report, results, sum(map(suite.results_of, cases)), json)
 

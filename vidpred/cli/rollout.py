@@ -70,6 +70,8 @@ def rollout(
         opened.config.data, data, split, length=context + horizon, with_labels=wants_labels(model)
     )
     sequences.check_numbers(index, count)
+    if flow:
+        draw_flow(model, sequences, index, context, horizon, flow, every=every)
     result = roll_out_sequences(
         model,
         sequences,
@@ -92,8 +94,6 @@ def rollout(
         "context": context,
         "horizon": horizon,
     }
-    if flow:
-        draw_flow(model, sequences, index, context, horizon, flow, every=every)
     write_rollout(result, out, every=every, settings=settings, seed=seed, sources=sequences.sha256)
     typer.echo(
         f"{out}: {sequences.source}, sequences {index} to {index + count - 1}, context {context}, "

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from vidpred.data import digits
 from vidpred.evaluation import compare
 from vidpred.experiments.moving import moving_sequences, trained_spec
 from vidpred.experiments.workspace import Arrays, Workspace
@@ -22,8 +23,9 @@ def new_glyphs(workspace: Workspace, glyphs: str) -> list[Table]:
     """Scores the runs on single objects: digits of the kind they know, and `glyphs`.
 
     Args:
-        glyphs: a digit source, see `vidpred.data.digits.load`.
+        glyphs: a digit source, see `vidpred.data.digits.load`, whose errors are those of this function.
     """
+    digits.load(glyphs)  # what is not there is better known before the work than in its middle
     own = trained_spec(workspace.runs[0].config.data).digits
     parts = {
         kind: workspace.part(kind, partial(_score, workspace, source))

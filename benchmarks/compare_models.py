@@ -1,0 +1,84 @@
+"""Every model for equally long on the same data, then both studies: seed 001's comparison and all experiments.
+
+python benchmarks/compare_models.py FOLDER [options of `vidpred train`, such as --set train.precision=bf16]
+
+Trains the models at preset small, two at a time with a core each; runs that are in FOLDER already are taken
+as they are, or continued. What comes of it goes to benchmarks/results/comparison-MACHINE: tables, numbers,
+pictures.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from record_kernels import RESULTS, machine_name
+
+MODELS = ("convlstm", "flow_autoencoder", "vpn", "rnn", "vrnn")
+COUNT = "500"
+EXPERIMENTS = {
+    "digit-count": ["--count", "200"],
+    "new-glyphs": ["--count", "200"],
+    "long-term": ["--count", "64"],
+    "diversity": ["--count", "16"],
+    "out-of-domain": ["--count", "64"],
+}
+LARGEST = 300_000
+"""Bytes; larger pictures are not kept."""
+
+
+def main(folder: Path, options: list[str]) -> None:
+    """Trains what is not trained yet, evaluates, keeps the results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(2) as cores:
+        list(cores.map(lambda model: train(folder / model, model, options), MODELS))
+    runs = [str(folder / model) for model in MODELS]
+    study = folder / "study"
+    vidpred("evaluate", *runs, "--count", COUNT, "--samples", "1", "--study", str(study))
+    vidpred("rollout", str(folder / "flow_autoencoder"), "--horizon", "10",
+            "--out", str(study / "flow-rollout.png"), "--flow", str(study / "flow.png"))  # fmt: skip
+    for name, settings in EXPERIMENTS.items():
+        vidpred("experiment", name, *runs, *settings, "--out", str(folder / "experiments" / name))
+    vidpred("experiment", "latent", str(folder / "vrnn"), "--out", str(folder / "experiments" / "latent"))
+    keep(folder)
+
+
+def train(run: Path, model: str, options: list[str]) -> None:
+    """Trains one model on one core, or goes on with it."""
+    start = (
+        ["--resume", str(run)] if run.exists() else [model, "--preset", "small", "--run", str(run), *options]
+    )
+    vidpred("train", *start, env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def keep(folder: Path) -> None:
+    """Copies tables, numbers and pictures, but neither the scores of every sequence nor finished parts."""
+    import torch
+
+    from vidpred.benchmarking.hardware import cpu_name, gpu
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    name = machine_name({"gpu": gpu(device), "cpu": cpu_name(), "cores": os.cpu_count()})
+    parts = {e: folder / "experiments" / e for e in (*EXPERIMENTS, "latent")}
+    for part, source in {"study": folder / "study", **parts}.items():
+        kept = RESULTS / f"comparison-{name}" / part
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        for file in source.iterdir():
+            if file.suffix in (".md", ".json", ".png") and file.stat().st_size <= LARGEST:
+                shutil.copy(file, kept)
+
+
+def vidpred(*arguments: str, env: dict[str, str] | None = None) -> None:
+    """Runs a command; what it prints is seen."""
+    subprocess.run([sys.executable, "-m", "vidpred", *arguments], check=True, env=env)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), sys.argv[2:])
