@@ -1,4 +1,4 @@
-"""Every model for equally long on the same data, then both studies: seed 001's comparison and all experiments.
+"""Every model for equally long on the same data, then the comparison of seed 001 and all experiments.
 
 python benchmarks/compare_models.py FOLDER [options of `vidpred train`, such as --set train.precision=bf16]
 
