@@ -1,6 +1,7 @@
 """What is read back from a run's folder, and what is said when it is damaged."""
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from vidpred import config, load_run, runs
-from vidpred.errors import CheckpointError, OutputError
+from vidpred.errors import CheckpointError, ConfigError, OutputError
 from vidpred.models.registry import build
 from vidpred.models.rnn import RNNOptions
 
@@ -150,3 +151,31 @@ def test_a_checkpoint_that_finds_the_disk_full_leaves_the_old_one(
         runs.save_checkpoint(run, "last", model, {})
     assert weights_file(run).read_bytes() == before
     assert os.listdir(run / "checkpoints") == ["last"]
+
+
+def test_settings_of_use_reach_the_runs_that_know_them(make_run) -> None:
+    paths = [make_run("a", "vpn"), make_run("b", "rnn")]
+    vpn, rnn = runs.load_runs(paths, ["model.decoding=sample", "model.temperature=0.5"])
+    assert vpn.model.stochastic
+    assert vpn.config.model.temperature == 0.5
+    assert not rnn.model.stochastic
+    assert runs.load_run(paths[0]).config.model.decoding == "blank"  # nothing is written
+
+
+@pytest.mark.parametrize("setting", ["model.hidden=9", "train.batch=1", "model.decodign=sample"])
+def test_other_settings_are_refused_for_a_trained_run(make_run, setting: str) -> None:
+    known = r"these do for the given runs: model\.decoding, model\.temperature"
+    with pytest.raises(ConfigError, match=known):
+        runs.load_runs([make_run("a", "vpn")], [setting])
+
+
+def test_runs_of_one_name_are_called_by_their_paths(make_run) -> None:
+    paths = [make_run("x/a", "rnn"), make_run("y/a", "rnn")]
+    assert [run.name for run in runs.load_runs(paths)] == [str(path) for path in paths]
+    assert [run.name for run in runs.load_runs(paths[:1])] == ["a"]
+
+
+def test_the_digest_is_that_of_the_weights(make_run) -> None:
+    path = make_run("a", "rnn")
+    weights = (path / "checkpoints" / "last" / "model.safetensors").read_bytes()
+    assert runs.checkpoint_digest(path) == hashlib.sha256(weights).hexdigest()

@@ -107,3 +107,25 @@ def test_models_that_know_classes_get_the_labels(make_run, tmp_path, capsys):
     np.save(tmp_path / "clips.npy", np.zeros((1, 5, 1, 32, 32), np.uint8))
     assert vidpred(["rollout", str(run), *QUICK, f"--data={tmp_path / 'clips.npy'}"]) == 1
     assert "has no labels, but the model is conditioned on them" in capsys.readouterr().err
+
+
+def test_the_flow_of_a_flow_autoencoder_is_drawn(make_run, tmp_path):
+    run = make_run("a", "flow_autoencoder")
+    options = [f"--out={tmp_path / 'r.png'}", f"--flow={tmp_path / 'flow.png'}"]
+    assert vidpred(["rollout", str(run), *QUICK, *options]) == 0
+    with Image.open(tmp_path / "flow.png") as picture:
+        colours = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    assert (colours.max(axis=1) > colours.min(axis=1) + 100).any()  # arrows, borders and the key
+
+
+def test_set_chooses_how_a_video_pixel_network_decodes(make_run, tmp_path):
+    run = make_run("a", "vpn")
+    found = {}
+    for decoding in ("blank", "argmax", "sample"):
+        out = tmp_path / f"{decoding}.npy"
+        assert vidpred(["rollout", str(run), *QUICK, f"--set=model.decoding={decoding}", f"--out={out}"]) == 0
+        found[decoding] = np.load(out)
+    assert [len(found[decoding]) for decoding in found] == [1, 1, 2]
+    assert set(np.unique(found["sample"])) == {0, 255}
+    assert set(np.unique(found["argmax"])) <= {0, 255}
+    assert not set(np.unique(found["blank"])) & {0, 255}

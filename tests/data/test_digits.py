@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from vidpred.data import digits
 from vidpred.errors import ConfigError, DataError
@@ -161,3 +162,32 @@ def test_labels_that_do_not_fit_the_images_are_refused(tmp_path):
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'fashion'"):
         digits.load("fashon")
+
+
+def test_letters_need_no_file_and_look_like_letters():
+    letters = digits.load("letters")
+    assert letters.files == {}
+    assert set(letters.train.labels) == set(letters.test.labels) == set(range(26))
+    images = letters.train.images
+    assert images.shape[1:] == (28, 28)
+    ys, xs = np.where(images.max(axis=0) > 0)
+    assert max(np.ptp(ys), np.ptp(xs)) <= 20  # MNIST's digits lie within 20 x 20 pixels too
+    mean = {label: images[letters.train.labels == label].mean(axis=0) for label in range(26)}
+    # An I has hardly any width, an O a hole.
+    assert (mean[8].max(axis=0) > 128).sum() < 8
+    assert mean[14][13:15, 13:15].max() < 50 < mean[14].max()
+
+
+def test_an_upright_letter_is_that_of_the_font():
+    upright = digits.load("letters")
+    images = np.concatenate([upright.train.images, upright.test.images])
+    labels = np.concatenate([upright.train.labels, upright.test.labels])
+    page = Image.new("L", (56, 56))
+    ImageDraw.Draw(page).text((28, 28), "T", fill=255, font=ImageFont.load_default(24), anchor="mm")
+    drawn = np.asarray(page.crop(page.getbbox()).resize((20, 20)), float) / 255
+    alike = []
+    for image in images[labels == 19]:
+        ys, xs = np.where(image > 0)
+        cut = Image.fromarray(image[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]).resize((20, 20))
+        alike.append(np.corrcoef(drawn.ravel(), np.asarray(cut).ravel())[0, 1])
+    assert max(alike) > 0.95
