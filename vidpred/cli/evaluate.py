@@ -111,9 +111,11 @@ def evaluate(
     setting = evaluation.Setting(context, horizon, samples, seed, batch, chosen, metrics)
     with_labels = any(wants_labels(opened.model) for opened in runs)
 
-    def compare(split: str, values: Path) -> evaluation.Evaluated:
+    def compare(split: str, values: Path, at_most: bool = False) -> evaluation.Evaluated:
         sequences = open_sequences(first.data, data, split, length=context + horizon, with_labels=with_labels)
         wanted = count or len(sequences)
+        if at_most:
+            wanted = min(wanted, len(sequences))
         return evaluation.compare(
             runs,
             sequences,
@@ -143,7 +145,7 @@ def evaluate(
         if study:
             on = {evaluation.NEW: evaluated}
             if _has_split(first.data, data, "val"):
-                on = {evaluation.SEEN: compare("val", Path(scratch) / "seen.h5"), **on}
+                on = {evaluation.SEEN: compare("val", Path(scratch) / "seen.h5", at_most=True), **on}
             compared = evaluation.Study(on)
             console.print(*(table.rich() for table in compared.tables()))
             compared.write(study)

@@ -59,7 +59,7 @@ def digit_count(workspace: Workspace) -> list[Table]:
 def _score(workspace: Workspace, number: int, names: list[str]) -> Arrays:
     run, setting = workspace.runs[0], workspace.setting
     length = setting.context + setting.horizon
-    sequences = moving_sequences(run, frames=length, count=workspace.count, objects=number)
+    sequences = moving_sequences(workspace.runs, frames=length, count=workspace.count, objects=number)
     with TemporaryDirectory() as scratch:
         evaluated = compare(
             workspace.runs,

@@ -83,7 +83,7 @@ def _measure(workspace: Workspace, model: VideoModel) -> Arrays:
     """Curves (horizon,), best_of (samples,), and of the first sequence its frames and variance."""
     setting = workspace.setting
     sequences = moving_sequences(
-        workspace.runs[0], frames=setting.context + setting.horizon, count=workspace.count
+        workspace.runs, frames=setting.context + setting.horizon, count=workspace.count
     )
     model = model.to(setting.device)
     first: dict[str, NDArray] = {}
@@ -94,7 +94,13 @@ def _measure(workspace: Workspace, model: VideoModel) -> Arrays:
             context = read.frames[:, : setting.context].to(setting.device)
             truth = read.frames[:, setting.context :].to(setting.device)
             futures = rollout(
-                model, context, setting.horizon, samples=setting.samples, seed=setting.seed, batch=n
+                model,
+                context,
+                setting.horizon,
+                samples=setting.samples,
+                seed=setting.seed,
+                batch=n,
+                labels=None if read.labels is None else read.labels.to(setting.device),
             ).expand(setting.samples, -1, -1, -1, -1, -1)
             variance = futures.var(dim=0, unbiased=True)  # (n, horizon, C, H, W)
             variances.append(variance.mean(dim=(2, 3, 4)).cpu().numpy())

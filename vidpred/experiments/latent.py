@@ -92,7 +92,7 @@ def _measure(workspace: Workspace, model: VRNN) -> Arrays:
     setting = workspace.setting
     model = model.to(setting.device)
     length = setting.context
-    sequences = moving_sequences(workspace.runs[0], frames=length, count=workspace.count)
+    sequences = moving_sequences(workspace.runs, frames=length, count=workspace.count)
     divergence = np.zeros(())
     images, change = None, None
     for read in sequences.batches(range(workspace.count), setting.batch):

@@ -7,12 +7,15 @@ the true ones, and how sure a classifier of digits is of what it sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
+from vidpred.evaluation import Setting
 from vidpred.experiments.digit_classifier import DigitClassifier, train_classifier
 from vidpred.experiments.moving import moving_sequences, trained_spec
 from vidpred.experiments.workspace import Arrays, Workspace
@@ -22,6 +25,7 @@ from vidpred.models.base import VideoModel
 from vidpred.models.baselines import Copy
 from vidpred.progress import progress_bar
 from vidpred.rollout import each_sample
+from vidpred.sequences import Batch
 from vidpred.viz.contact_sheet import write_contact_sheet
 from vidpred.viz.curves import Curve, Panel, write_curves
 from vidpred.viz.frames import as_uint8
@@ -31,6 +35,8 @@ TRUTH = "truth"
 PIXEL_METRICS = ("bce_frame", "mse_frame", "ssim")
 THRESHOLD = 0.3
 """From this brightness on a pixel is part of an object; thin strokes of small digits are hardly brighter."""
+SHOWN = 2
+"""Sequences that are drawn."""
 OBJECT_METRICS = {
     "objects": "objects seen",
     "distance": "distance of objects, pixels",
@@ -62,11 +68,11 @@ def long_term(workspace: Workspace) -> list[Table]:
             [
                 [name, *(f"{part[metric][frame - 1]:.{_decimals(metric)}f}" for frame in frames)]
                 for name, part in parts.items()
-                if metric in part
+                if _tells(name, metric)
             ],
         )
         for metric in (*PIXEL_METRICS, *OBJECT_METRICS)
-        if metric in parts[TRUTH] or metric in PIXEL_METRICS
+        if metric in parts[TRUTH]
     ]
     accuracy = None if classifier is None else classifier.accuracy
     if accuracy is not None:
@@ -77,7 +83,7 @@ def long_term(workspace: Workspace) -> list[Table]:
         _panels(parts),
         f"{workspace.count} sequences, {workspace.setting.context} frames given",
     )
-    for number in range(min(2, workspace.count)):
+    for number in range(min(SHOWN, workspace.count, workspace.setting.batch)):
         names = [run.name for run in workspace.runs]
         write_contact_sheet(
             workspace.folder / f"sequence-{number}.png",
@@ -100,59 +106,63 @@ def _measure(workspace: Workspace, model: VideoModel | None, classifier: DigitCl
     Without a model the truth is measured: the objects there are, and what the classifier makes of them.
     """
     setting = workspace.setting
-    sequences = moving_sequences(
-        workspace.runs[0], frames=setting.context + setting.horizon, count=workspace.count
-    )
-    sums: dict[str, list[NDArray[np.float64]]] = {}
-    kept: list[NDArray[np.uint8]] = []
-    given: list[NDArray[np.uint8]] = []
-    if model is not None:
-        model = model.to(setting.device)
+    length = setting.context + setting.horizon
+    sequences = moving_sequences(workspace.runs, frames=length, count=workspace.count)
+    name = TRUTH if model is None else type(model).__name__.lower()
+    curves: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
+    shown: Arrays = {}
     with progress_bar(quiet=workspace.quiet) as bar:
-        name = TRUTH if model is None else type(model).__name__
         task = bar.add_task("rolling out", total=workspace.count, note=name)
         for n, read in enumerate(sequences.batches(range(workspace.count), setting.batch)):
-            context = read.frames[:, : setting.context].to(setting.device)
-            truth = read.frames[:, setting.context :].to(setting.device)
-            futures: Iterable = (
-                [truth]
-                if model is None
-                else each_sample(model, context, setting.horizon, setting.samples, seed=setting.seed, batch=n)
+            frames = read.frames.to(setting.device)
+            context, truth = frames[:, : setting.context], frames[:, setting.context :]
+            futures = (
+                [truth] if model is None else _futures(model.to(setting.device), context, read, setting, n)
             )
             of_samples = []
-            for sample, future in enumerate(futures):
-                if not sample and len(kept) < 2:
-                    kept += list(as_uint8(future[:2]))
-                    given += list(as_uint8(context[:2]))
-                shown, true = future.cpu().numpy(), truth.cpu().numpy()
-                scores = (
-                    {}
-                    if model is None
-                    else {
-                        metric: METRICS[metric].per_frame(future, truth).cpu().numpy()
-                        for metric in PIXEL_METRICS
-                    }
-                )
-                against = centroid_errors(shown, true, THRESHOLD)
-                scores["objects"] = object_counts(shown, THRESHOLD).astype(np.float64)
-                scores["distance"] = against.distance
-                scores["missed"] = against.missed.astype(np.float64)
-                if classifier is not None:
-                    scores["confidence"] = classifier.confidence(future)
-                of_samples.append(scores)
+            for future in futures:
+                of_samples.append(_scores(future, truth, classifier))
+                shown = shown or {"frames": as_uint8(future[:SHOWN]), "context": as_uint8(context[:SHOWN])}
             for metric in of_samples[0]:
-                stacked = np.stack([scores[metric] for scores in of_samples])
-                sums.setdefault(metric, []).append(_mean(stacked, axis=0))
-            bar.advance(task, len(context))
-    curves = {metric: _mean(np.concatenate(parts), axis=0) for metric, parts in sums.items()}
-    return {**curves, "frames": np.stack(kept[:2]), "context": np.stack(given[:2])}
+                curves[metric].append(_mean(np.stack([scores[metric] for scores in of_samples])))
+            bar.advance(task, len(frames))
+    return {**{metric: _mean(np.concatenate(values)) for metric, values in curves.items()}, **shown}
 
 
-def _mean(values: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-    """The mean of what is known: where nothing was found there is no distance, which is NaN."""
+def _futures(
+    model: VideoModel, context: Tensor, read: Batch, setting: Setting, number: int
+) -> Iterator[Tensor]:
+    labels = None if read.labels is None else read.labels.to(setting.device)
+    return each_sample(
+        model.to(setting.device),
+        context,
+        setting.horizon,
+        setting.samples,
+        seed=setting.seed,
+        batch=number,
+        labels=labels,
+    )
+
+
+def _scores(
+    future: Tensor, truth: Tensor, classifier: DigitClassifier | None
+) -> dict[str, NDArray[np.float64]]:
+    """Metric -> (n, horizon), of frames (n, horizon, C, H, W)."""
+    against = centroid_errors(future.cpu().numpy(), truth.cpu().numpy(), THRESHOLD)
+    scores = {metric: METRICS[metric].per_frame(future, truth).cpu().numpy() for metric in PIXEL_METRICS}
+    scores["objects"] = object_counts(future.cpu().numpy(), THRESHOLD).astype(np.float64)
+    scores["distance"] = against.distance
+    scores["missed"] = against.missed.astype(np.float64)
+    if classifier is not None:
+        scores["confidence"] = classifier.confidence(future)
+    return scores
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over the first dimension of what is known: where nothing was found there is no distance."""
     known = np.isfinite(values)
-    count = known.sum(axis=axis)
-    total = np.where(known, values, 0).sum(axis=axis)
+    count = known.sum(axis=0)
+    total = np.where(known, values, 0).sum(axis=0)
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
@@ -162,11 +172,16 @@ def _panels(parts: dict[str, Arrays]) -> Sequence[Panel]:
         curves = [
             Curve(name, np.asarray(part[metric]), dashed=name in (TRUTH, "copy"))
             for name, part in parts.items()
-            if metric in part and not (name == TRUTH and metric in ("distance", "missed"))
+            if metric in part and _tells(name, metric)
         ]
         if curves:
             panels.append(Panel(_label(metric), curves))
     return panels
+
+
+def _tells(name: str, metric: str) -> bool:
+    """Of the truth only what is seen in it says anything: it has no error."""
+    return name != TRUTH or metric in ("objects", "confidence")
 
 
 def _label(metric: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Seq
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ from vidpred.data.hdf5 import open_dataset
 from vidpred.data.moving import MovingDataset, MovingSpec
 from vidpred.errors import DataError
 from vidpred.runs import Run, moving_spec
-from vidpred.sequences import Sequences
+from vidpred.sequences import Sequences, wants_labels
 
 
-def moving_sequences(run: Run, *, frames: int, count: int, split: str = "test", **changes: Any) -> Sequences:
-    """Sequences of the run's own kind, made on the fly.
+def moving_sequences(
+    runs: Seq[Run], *, frames: int, count: int, split: str = "test", **changes: Any
+) -> Sequences:
+    """Sequences of the kind that the runs were trained on, made on the fly.
 
     Args:
+        runs: of one kind, of which the first is asked; there are labels where a run wants them.
         frames: their length.
         count: how many.
         split: ``test`` shows digits that training never does.
@@ -26,10 +30,11 @@ def moving_sequences(run: Run, *, frames: int, count: int, split: str = "test", 
         DataError: the run was trained on a file of something else than moving objects.
         ConfigError: a change that makes no sense, such as five objects.
     """
-    data = run.config.data
+    data = runs[0].config.data
+    with_labels = any(wants_labels(run.model) for run in runs)
     spec = MovingSpec(**(trained_spec(data).model_dump() | {"frames": frames} | changes))
     what = f"{spec.objects} {'digits' if spec.kind == 'mmnist' else 'shapes'} ({spec.digits})"
-    made = MovingDataset(spec, split=split, count=count, seed=data.seed)
+    made = MovingDataset(spec, split=split, count=count, seed=data.seed, with_labels=with_labels)
     return Sequences(made, f"{what}, made on the fly ({split}, seed {data.seed})", {})
 
 

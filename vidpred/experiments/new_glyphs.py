@@ -69,7 +69,7 @@ def new_glyphs(workspace: Workspace, glyphs: str) -> list[Table]:
 def _score(workspace: Workspace, source: str) -> Arrays:
     setting = workspace.setting
     sequences = moving_sequences(
-        workspace.runs[0],
+        workspace.runs,
         frames=setting.context + setting.horizon,
         count=workspace.count,
         objects=1,

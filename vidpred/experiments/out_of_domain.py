@@ -73,7 +73,7 @@ def _measure(workspace: Workspace, number: int) -> Arrays:
     """Counts (1 + runs, horizon), the truth first, errors (runs, horizon), and the frames of one sequence."""
     setting = workspace.setting
     sequences = moving_sequences(
-        workspace.runs[0],
+        workspace.runs,
         frames=setting.context + setting.horizon,
         count=workspace.count,
         objects=number,
@@ -84,12 +84,12 @@ def _measure(workspace: Workspace, number: int) -> Arrays:
     for n, read in enumerate(sequences.batches(range(workspace.count), setting.batch)):
         context = read.frames[:, : setting.context].to(setting.device)
         truth = read.frames[:, setting.context :].to(setting.device)
+        labels = None if read.labels is None else read.labels.to(setting.device)
         counts[0].append(object_counts(truth.cpu().numpy(), THRESHOLD))
         predicted = []
         for place, run in enumerate(workspace.runs):
-            future = rollout(
-                run.model.to(setting.device), context, setting.horizon, seed=setting.seed, batch=n
-            )[0]
+            model = run.model.to(setting.device)
+            future = rollout(model, context, setting.horizon, seed=setting.seed, batch=n, labels=labels)[0]
             counts[1 + place].append(object_counts(future.cpu().numpy(), THRESHOLD))
             errors[place].append(bce_frame(future, truth).cpu().numpy())
             predicted.append(as_uint8(future[:1]))
