@@ -116,9 +116,7 @@ def _measure(workspace: Workspace, model: VideoModel | None, classifier: DigitCl
         for n, read in enumerate(sequences.batches(range(workspace.count), setting.batch)):
             frames = read.frames.to(setting.device)
             context, truth = frames[:, : setting.context], frames[:, setting.context :]
-            futures = (
-                [truth] if model is None else _futures(model.to(setting.device), context, read, setting, n)
-            )
+            futures = [truth] if model is None else _futures(model, context, read, setting, n)
             of_samples = []
             for future in futures:
                 of_samples.append(_scores(future, truth, classifier))
