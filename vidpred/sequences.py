@@ -150,18 +150,27 @@ def is_clips(file: Path) -> bool:
     return file.suffix.lower() in (".npy", ".npz")
 
 
+def has_split(trained_on: DataConfig, file: Path | None, split: str) -> bool:
+    """Whether there are sequences of that split, where `open_sequences` would look for them.
+
+    A file of clips has no splits.
+    """
+    file = file or (Path(trained_on.file) if trained_on.file else None)
+    if file is None:
+        return True
+    if is_clips(file):
+        return False
+    with open_dataset(file) as opened:
+        return split in opened
+
+
 def mean_training_frame(trained_on: DataConfig, file: Path | None) -> Tensor | None:
     """The mean of each pixel over the training split (its first 1,000 sequences): (C, H, W) in [0, 1].
 
     None where the file has no training split, as a file of clips.
     """
-    file = file or (Path(trained_on.file) if trained_on.file else None)
-    if file is not None:
-        if is_clips(file):
-            return None
-        with open_dataset(file) as opened:
-            if "train" not in opened:
-                return None
+    if not has_split(trained_on, file, "train"):
+        return None
     training = open_sequences(trained_on, file, "train", length=trained_on.frames)
     count = min(len(training), _ENOUGH_FOR_A_MEAN)
     total = torch.zeros(training.frame_shape[1:], dtype=torch.float64)

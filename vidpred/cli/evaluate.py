@@ -14,7 +14,6 @@ from vidpred.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
-    from vidpred.config import DataConfig
     from vidpred.metrics import LPIPS
     from vidpred.runs import Run
 
@@ -51,7 +50,7 @@ def evaluate(
     ] = "",
     conventions: Annotated[
         str,
-        typer.Option(help="How to score: strict, openstl, convtt, predrnn, svg; several with commas."),
+        typer.Option(help="Also score as others do: openstl, convtt, predrnn, svg, with commas between."),
     ] = "strict",
     lpips: Annotated[
         str | None,
@@ -90,7 +89,7 @@ def evaluate(
     from vidpred.files import require_writable
     from vidpred.metrics import metrics_for
     from vidpred.runs import load_runs
-    from vidpred.sequences import mean_training_frame, open_sequences, wants_labels
+    from vidpred.sequences import has_split, mean_training_frame, open_sequences, wants_labels
 
     outputs = [json, json and json.with_suffix(".h5"), csv, curve, study and study / "study.json"]
     for output in outputs:
@@ -107,7 +106,8 @@ def evaluate(
     samples = samples or first.eval.samples
     shown = _frame_numbers(frames, horizon)
     chosen = find_device(device)
-    metrics = metrics_for(conventions.split(","), _lpips(lpips, chosen) if lpips else None)
+    scored_by = list(dict.fromkeys(["strict", *conventions.split(",")]))
+    metrics = metrics_for(scored_by, _lpips(lpips, chosen) if lpips else None)
     setting = evaluation.Setting(context, horizon, samples, seed, batch, chosen, metrics)
     with_labels = any(wants_labels(opened.model) for opened in runs)
 
@@ -124,13 +124,11 @@ def evaluate(
             values,
             mean_frame=mean_training_frame(first.data, data),
             shown=_some(wanted, seed) if study else (),
-            facts={"split": split, "conventions": conventions.split(","), "usage": usage or []},
+            facts={"split": split, "conventions": scored_by, "usage": usage or []},
         )
 
     with TemporaryDirectory() as scratch:
-        kept = (
-            study / "values.h5" if study else json.with_suffix(".h5") if json else Path(scratch) / "values.h5"
-        )
+        kept = json.with_suffix(".h5") if json else (study or Path(scratch)) / "values.h5"
         evaluated = compare(split, kept)
         report = evaluated.report
         console = Console()
@@ -144,7 +142,7 @@ def evaluate(
             report.write_curves(curve)
         if study:
             on = {evaluation.NEW: evaluated}
-            if _has_split(first.data, data, "val"):
+            if has_split(first.data, data, "val"):
                 on = {evaluation.SEEN: compare("val", Path(scratch) / "seen.h5", at_most=True), **on}
             compared = evaluation.Study(on)
             console.print(*(table.rich() for table in compared.tables()))
@@ -164,19 +162,6 @@ def _some(count: int, seed: int) -> list[int]:
     import numpy as np
 
     return np.random.default_rng(seed).choice(count, min(5, count), replace=False).tolist()
-
-
-def _has_split(trained_on: DataConfig, data: Path | None, split: str) -> bool:
-    from vidpred.data.hdf5 import open_dataset
-    from vidpred.sequences import is_clips
-
-    file = data or (Path(trained_on.file) if trained_on.file else None)
-    if file is None:
-        return True
-    if is_clips(file):
-        return False
-    with open_dataset(file) as opened:
-        return split in opened
 
 
 def _require_one_source(runs: list[Run]) -> None:
