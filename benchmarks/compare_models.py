@@ -45,6 +45,7 @@ def main(folder: Path, options: list[str]) -> None:
         vidpred("experiment", name, *runs, *settings, "--out", str(folder / "experiments" / name))
     vidpred("experiment", "latent", str(folder / "vrnn"), "--out", str(folder / "experiments" / "latent"))
     keep(folder)
+    draw(folder, RESULTS.parents[1] / "docs" / "first-frames.png")
 
 
 def train(run: Path, model: str, options: list[str]) -> None:
@@ -71,6 +72,22 @@ def keep(folder: Path) -> None:
         for file in source.iterdir():
             if file.suffix in (".md", ".json", ".png") and file.stat().st_size <= LARGEST:
                 shutil.copy(file, kept)
+
+
+def draw(folder: Path, picture: Path) -> None:
+    """Two test sequences: what was given, what followed, and what each model predicted."""
+    import numpy as np
+
+    from vidpred.rollout import roll_out_sequences
+    from vidpred.runs import load_runs
+    from vidpred.sequences import open_sequences
+    from vidpred.viz.contact_sheet import write_contact_sheet
+
+    runs = load_runs([folder / model for model in MODELS])
+    sequences = open_sequences(runs[0].config.data, None, "test", length=20)
+    made = [roll_out_sequences(run.model, sequences, range(2), 10, 10, samples=1) for run in runs]
+    predicted = np.concatenate([rollout.predicted for rollout in made])
+    write_contact_sheet(picture, made[0].context, predicted, made[0].truth, every=1, names=MODELS)
 
 
 def vidpred(*arguments: str, env: dict[str, str] | None = None) -> None:

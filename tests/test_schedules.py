@@ -19,3 +19,7 @@ def test_cosine_falls_from_one_through_the_middle_to_the_floor() -> None:
 
 def test_the_staircase_drops_after_every_so_many_steps() -> None:
     assert [schedules.staircase(step, 2, 0.5) for step in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+
+
+def test_a_ramp_rises_to_one_and_stays():
+    assert [schedules.ramp(step, 4) for step in (0, 1, 2, 4, 9)] == [0, 0.25, 0.5, 1, 1]
