@@ -114,8 +114,9 @@ class FlowAutoencoder(FeedbackModel):
         hidden, state = self.memory.run(sequence, memory or self.memory.initial(sequence))
         # Autocast must not round the flow: half a type knows 8 pixels only to a sixteenth of one.
         with torch.autocast(frames.device.type, enabled=False):
-            flow = self.flow(hidden.flatten(0, 1).float())
-            warped = flow_warp(features.float(), flow)
+            exact = self.decoder.weight.dtype
+            flow = self.flow(hidden.flatten(0, 1).to(exact))
+            warped = flow_warp(features.to(exact), flow)
         logits = self.decoder(F.interpolate(warped, scale_factor=2, mode="nearest"))
         return Moved(logits.unflatten(0, frames.shape[:2]), flow.unflatten(0, frames.shape[:2])), state
 

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from vidpred.errors import ConfigError
 from vidpred.losses import bernoulli_nll, levels_nll
 from vidpred.models.feedback import FeedbackModel, FeedbackOptions
 from vidpred.nn.blocks import BlockKind, make_block, same_conv
@@ -60,6 +61,12 @@ class VPN(FeedbackModel):
     usage = ("decoding", "temperature")
 
     def __init__(self, channels: int, size: tuple[int, int], options: VPNOptions) -> None:
+        for name in ("channels", "hidden", "head"):
+            if getattr(options, name) % channels:
+                raise ConfigError(
+                    f"{name} of a VPN must be a multiple of the colors of a frame, {channels}, "
+                    f"got {getattr(options, name)}"
+                )
         super().__init__(channels, size, options)
         self.stochastic = options.decoding == "sample" and options.temperature > 0
         width, hidden = options.channels, options.hidden

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
 
-from vidpred.errors import ConfigError
+from vidpred.errors import ConfigError, unknown_name
 from vidpred.ops import ShapeError, lstm_gates
 
 Peephole = Literal["none", "channel", "pixel"]
@@ -40,7 +40,8 @@ class ConvLSTMCell(nn.Module):
         peephole: w_c of the gates i, f, o, (3, hidden) or (3, hidden, H, W), zero at first; None without.
 
     Raises:
-        ConfigError: an even kernel, or peepholes for each pixel without the `size` (H, W) of the frames.
+        ConfigError: an even kernel, an unknown kind of peephole, or peepholes for each pixel without the
+            `size` (H, W) of the frames.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class ConvLSTMCell(nn.Module):
         self.input = nn.Conv2d(input_channels, gates, kernel_size, padding=padding, bias=bias)
         self.hidden = nn.Conv2d(hidden_channels, gates, kernel_size, padding=padding, bias=False)
         self.peephole: nn.Parameter | None = None
+        if peephole not in get_args(Peephole):
+            raise unknown_name("peephole", peephole, get_args(Peephole))
         if peephole == "pixel" and size is None:
             raise ConfigError("peephole weights for each pixel need the size (H, W) of the frames")
         if peephole != "none":
@@ -125,7 +128,7 @@ class ConvLSTM(nn.Module):
         size: (H, W) of the frames, needed for ``peephole="pixel"`` alone.
 
     Raises:
-        ConfigError: an even kernel, no layer, or ``peephole="pixel"`` without `size`.
+        ConfigError: an even kernel, no layer, an unknown `peephole`, or ``"pixel"`` without `size`.
     """
 
     def __init__(
