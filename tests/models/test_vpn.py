@@ -21,7 +21,7 @@ BLOCKS = ["residual", "multiplicative"]
 def small(colors: int = 1, levels: int = 1, **options: Any) -> VPN:
     torch.manual_seed(0)
     chosen = {
-        "channels": 12,
+        "width": 12,
         "hidden": 6,
         "head": 12,
         "encoder_blocks": 1,
@@ -240,7 +240,7 @@ def test_values_between_levels_are_rounded_to_the_nearest() -> None:
 
 
 def test_channels_must_be_shared_by_the_colors() -> None:
-    for name in ("channels", "hidden", "head"):
+    for name in ("width", "hidden", "head"):
         with pytest.raises(ConfigError, match=f"{name} of a VPN must be a multiple .* 3, got 8"):
             small(colors=3, **{name: 8})
 

@@ -178,7 +178,7 @@ def test_a_kernel_of_one_treats_every_pixel_alone(peephole: str) -> None:
 
 
 @pytest.mark.parametrize("peephole", PEEPHOLES)
-def test_channels_last_frames_give_the_same_and_stay_so(backend: None, peephole: str) -> None:
+def test_channels_last_frames_give_the_same(backend: None, peephole: str) -> None:
     layer = make(peephole, layers=2, channels=3)
     frames = frames_of(2, 4, 3, 5, 4)
     expected = layer(frames)
@@ -198,6 +198,14 @@ def test_layout_of_the_initial_state_is_that_of_the_frames() -> None:
     assert last.hidden.shape == (2, 4, 5, 6)
     assert not last.hidden.any()
     assert not last.cell.any()
+
+
+@pytest.mark.parametrize("peephole", ["none", "channel"])
+def test_states_of_channels_last_frames_are_channels_last(backend: None, peephole: str) -> None:
+    cell = ConvLSTMCell(3, 4, 3, peephole=peephole)  # type: ignore[arg-type]
+    frame = torch.randn(2, 3, 5, 6).contiguous(memory_format=torch.channels_last)
+    state = cell(frame, cell(frame))
+    assert all(part.is_contiguous(memory_format=torch.channels_last) for part in state)
 
 
 def test_a_strided_view_of_frames_is_read_right(backend: None) -> None:

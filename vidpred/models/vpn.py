@@ -19,7 +19,7 @@ from vidpred.nn.masked_conv import PixelDecoder, PixelSampler
 class VPNOptions(FeedbackOptions):
     """Sizes of the layers; the defaults are those of section 3.2.3."""
 
-    channels: int = Field(256, gt=0)
+    width: int = Field(256, gt=0)
     """Between the blocks, and of the ConvLSTM; with several colors a multiple of their number, as are
     `hidden` and `head`."""
     hidden: int = Field(128, gt=0)
@@ -61,7 +61,7 @@ class VPN(FeedbackModel):
     usage = ("decoding", "temperature")
 
     def __init__(self, channels: int, size: tuple[int, int], options: VPNOptions) -> None:
-        for name in ("channels", "hidden", "head"):
+        for name in ("width", "hidden", "head"):
             if getattr(options, name) % channels:
                 raise ConfigError(
                     f"{name} of a VPN must be a multiple of the colors of a frame, {channels}, "
@@ -69,7 +69,7 @@ class VPN(FeedbackModel):
                 )
         super().__init__(channels, size, options)
         self.stochastic = options.decoding == "sample" and options.temperature > 0
-        width, hidden = options.channels, options.hidden
+        width, hidden = options.width, options.hidden
         blocks = (make_block(options.block, width, hidden) for _ in range(options.encoder_blocks))
         self.encoder = nn.Sequential(same_conv(channels, width, options.kernel_size), *blocks)
         self.memory = ConvLSTMCell(width, width, options.memory_kernel, peephole=options.peephole, size=size)
@@ -134,7 +134,7 @@ class VPN(FeedbackModel):
         return torch.stack(future, dim=1).to(context)
 
     def observe(self, frames: Tensor, memory: ConvState | None) -> tuple[Tensor, ConvState]:
-        """(T, N, C, H, W) -> c_t, (T, N, channels, H, W), and the memory's state."""
+        """(T, N, C, H, W) -> c_t, (T, N, width, H, W), and the memory's state."""
         features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
         return self.memory.run(features, memory or self.memory.initial(features))
 
