@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from vidpred.errors import OutputError
 
@@ -60,6 +62,19 @@ def cannot_write(final: Path, error: OSError) -> OutputError:
     """The one sentence for an output that the operating system refused."""
     reason = error.strerror or str(error)
     return OutputError(f"cannot write {final}: {reason[:1].lower()}{reason[1:]}")
+
+
+def without_nan(value: Any) -> Any:
+    """Plain data for JSON, which knows neither not-a-number nor infinity: they become None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]
+    if hasattr(value, "tolist"):  # an array or a scalar of NumPy
+        return without_nan(value.tolist())
+    return value
 
 
 def recover(final: Path) -> None:

@@ -80,8 +80,13 @@ def load_run(path: str | os.PathLike[str]) -> Run:
     return run
 
 
+RESERVED_NAMES = frozenset({"copy", "mean", "truth"})
+"""What else stands in tables beside the runs."""
+
+
 def load_runs(paths: Sequence[Path], usage: Iterable[str] = ()) -> list[Run]:
-    """Opens several runs for one table: each has a name of its own, its whole path where names occur twice.
+    """Opens several runs for one table: each has a name of its own, its whole path
+    where names occur twice or mean something else.
 
     Args:
         usage: settings such as ``model.decoding=sample`` that change how trained models predict, for those
@@ -89,11 +94,15 @@ def load_runs(paths: Sequence[Path], usage: Iterable[str] = ()) -> list[Run]:
 
     Raises:
         CheckpointError: as `load_run`.
-        ConfigError: a setting that none of the models has, or that is not one of use.
+        ConfigError: a run that is given twice; a setting that none of the models has, or not one of use.
     """
     runs = [load_run(path) for path in paths]
+    places = [run.path.resolve() for run in runs]
+    for n, place in enumerate(places):
+        if place in places[:n]:
+            raise ConfigError(f"the run {runs[n].path} was given twice")
     names = [run.name for run in runs]
-    if len(set(names)) < len(names):
+    if len(set(names)) < len(names) or set(names) & RESERVED_NAMES:
         runs = [replace(run, name=str(run.path)) for run in runs]
     values = config.set_layer(usage).values
     known = {f"model.{option}" for run in runs for option in model_class(run.config.name).usage}
@@ -220,6 +229,13 @@ def checkpoint_digest(path: Path) -> str:
     """sha256 of the weights that `Run.model` reads."""
     kind = "best" if has_checkpoint(path, "best") else "last"
     return hashlib.sha256((path / "checkpoints" / kind / "model.safetensors").read_bytes()).hexdigest()
+
+
+def best_step(path: Path) -> int | None:
+    """After how many steps of training the weights were saved that `Run.model` reads, where that is known."""
+    kind = "best" if has_checkpoint(path, "best") else "last"
+    step = load_training_state(path, kind).get("progress", {}).get("step")
+    return None if step is None else int(step)
 
 
 def load_weights(model: VideoModel, path: Path, kind: str) -> None:

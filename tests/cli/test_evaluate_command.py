@@ -112,7 +112,7 @@ def test_scores_of_every_sequence_lie_beside_the_json(runs, tmp_path):
     outputs = [f"--json={tmp_path / 'scores.json'}", "--count=5", "--batch=2"]
     assert vidpred(["evaluate", *runs, *QUICK, *outputs]) == 0
     content = json.loads((tmp_path / "scores.json").read_text())
-    with h5py.File(tmp_path / "scores.h5") as file:
+    with h5py.File(tmp_path / "scores.scores.h5") as file:
         for number, row in enumerate(content["rows"]):
             group = file[f"row-{number}"]
             assert (group.attrs["name"], group.attrs["reduction"]) == (row["name"], row["reduction"])
@@ -138,7 +138,14 @@ def test_study_writes_the_tables_and_pictures_of_the_thesis(make_run, tmp_path, 
     assert "thesis: table 4.1" in capsys.readouterr().out.lower()
     names = {file.name for file in study.iterdir()}
     boxes = {"errors-mean.png", "errors-first.png", "errors-last.png"}
-    assert names == {"tables.md", "study.json", "values.h5", *boxes, *(f"sequence-{n}.png" for n in range(4))}
+    assert names == {
+        "tables.md",
+        "study.json",
+        "test.scores.h5",
+        "val.scores.h5",
+        *boxes,
+        *(f"sequence-{n}.png" for n in range(4)),
+    }
     for name in names:
         if name.endswith(".png"):
             with Image.open(study / name) as picture:

@@ -22,7 +22,7 @@ Shape = Sequence[int]
 def count_flops(run: Callable[[], Any]) -> int:
     """Floating-point operations of the matrix products and convolutions in `run`, backward passes included.
 
-    Of a masked convolution only the live taps count.
+    Of a masked convolution on compiled kernels only the live taps count; plain torch computes all taps.
     """
     own: dict[Any, Any] = {}
     if ops.backend() == "native":

@@ -68,7 +68,8 @@ def evaluate(
     json: Annotated[
         Path | None,
         typer.Option(
-            "--json", help="Also write every number here, and beside it (.h5) the scores of each sequence."
+            "--json",
+            help="Also write every number here, and each sequence's scores beside it (.scores.h5).",
         ),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Also write the scores of every frame here.")] = None,
@@ -91,12 +92,12 @@ def evaluate(
     from vidpred.runs import load_runs
     from vidpred.sequences import has_split, mean_training_frame, open_sequences, wants_labels
 
-    outputs = [json, json and json.with_suffix(".h5"), csv, curve, study and study / "study.json"]
-    for output in outputs:
+    kept = json and json.with_suffix(".scores.h5")
+    for output in (json, kept, csv, curve, study and study / "study.json"):
         if output:
             require_writable(output)
-    if json and json.suffix == ".h5":
-        raise ConfigError(f"--json expects a name that does not end in .h5, got {json}")
+    if study and split != "test":
+        raise ConfigError(f"--study compares the split test with val, got --split {split}")
     runs = load_runs(run, usage or [])
     if data is None:
         _require_one_source(runs)
@@ -128,8 +129,8 @@ def evaluate(
         )
 
     with TemporaryDirectory() as scratch:
-        kept = json.with_suffix(".h5") if json else (study or Path(scratch)) / "values.h5"
-        evaluated = compare(split, kept)
+        folder = study or Path(scratch)
+        evaluated = compare(split, kept or folder / "test.scores.h5")
         report = evaluated.report
         console = Console()
         for frame in (None, *shown):
@@ -143,7 +144,7 @@ def evaluate(
         if study:
             on = {evaluation.NEW: evaluated}
             if has_split(first.data, data, "val"):
-                on = {evaluation.SEEN: compare("val", Path(scratch) / "seen.h5", at_most=True), **on}
+                on = {evaluation.SEEN: compare("val", folder / "val.scores.h5", at_most=True), **on}
             compared = evaluation.Study(on)
             console.print(*(table.rich() for table in compared.tables()))
             compared.write(study)

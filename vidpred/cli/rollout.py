@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vidpred.cli.options import Device, Seed, Usage
+from vidpred.errors import ConfigError
 
 
 def rollout(
@@ -63,6 +64,8 @@ def rollout(
     for output in (out, flow):
         if output:
             require_writable(output)
+    if flow and flow.resolve() == out.resolve():
+        raise ConfigError(f"--out and --flow are the same file, {out}")
     [opened] = load_runs([run], usage or [])
     model = opened.model.to(find_device(device))
     context = context or opened.config.eval.context
@@ -70,6 +73,7 @@ def rollout(
         opened.config.data, data, split, length=context + horizon, with_labels=wants_labels(model)
     )
     sequences.check_numbers(index, count)
+    sequences.check_length(context)
     if flow:
         draw_flow(model, sequences, index, context, horizon, flow, every=every)
     result = roll_out_sequences(

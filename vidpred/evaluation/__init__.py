@@ -5,7 +5,7 @@ from vidpred.evaluation.gallery import Gallery
 from vidpred.evaluation.report import Report
 from vidpred.evaluation.scores import Row, Score
 from vidpred.evaluation.streaming import Contestant, evaluate, with_baselines
-from vidpred.evaluation.study import NEW, SEEN, Study
+from vidpred.evaluation.study import NEW, SEEN, Study, presets_of
 from vidpred.evaluation.values import Values, writing_values
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "describe",
     "evaluate",
     "machine",
+    "presets_of",
     "with_baselines",
     "writing_values",
 ]

@@ -19,7 +19,7 @@ from vidpred.evaluation.report import Report
 from vidpred.evaluation.streaming import Contestant, evaluate, with_baselines
 from vidpred.evaluation.values import Values, writing_values
 from vidpred.metrics import METRICS, Metric
-from vidpred.runs import Run
+from vidpred.runs import Run, best_step
 from vidpred.sequences import Sequences
 
 
@@ -111,6 +111,7 @@ def describe(run: Run) -> dict[str, Any]:
         "preset": run.config.preset,
         "parameters": sum(weights.numel() for weights in run.model.parameters()),
         "steps": last.get("step"),
+        "best_step": best_step(run.path),
         "batch": run.config.train.batch,
         "minutes": round(last["seconds"] / 60, 1) if "seconds" in last else None,
         "options": run.config.model.model_dump(mode="json"),

@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred.evaluation.comparison import Evaluated
-from vidpred.files import replacing
+from vidpred.files import replacing, without_nan
 from vidpred.viz.box_plot import Box, write_box_plot
 from vidpred.viz.overlay import write_overlays
 from vidpred.viz.table import Table
 
 METRIC = "bce_frame"
-SEEN, NEW = "seen digits (val)", "new digits (test)"
-"""The two sets of sequences: the val split of moving digits shows training digits, the test split others."""
+SEEN, NEW = "val", "test"
+"""The two splits: of moving digits, val shows those of training in other sequences, and test others."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,9 @@ class Study:
         with replacing(folder / "tables.md") as temporary:
             temporary.write_text("\n".join(table.markdown() for table in self.tables()), "utf-8")
         with replacing(folder / "study.json") as temporary:
-            temporary.write_text(json.dumps(self.as_json(), indent=1) + "\n", "utf-8")
+            temporary.write_text(
+                json.dumps(without_nan(self.as_json()), indent=1, allow_nan=False) + "\n", "utf-8"
+            )
         pictures = [self._boxes(folder, *which) for which in self._frames_of_interest()]
         test = self.on[NEW].gallery
         for number in test.numbers:
@@ -125,17 +127,18 @@ class Study:
 
     def _over_frames(self) -> Table:
         horizon = self._horizon
-        ours = self.on[NEW]
+        split = SEEN if SEEN in self.on else NEW  # the thesis's table is of training digits
         rows = [
-            [name, *map(_nats, _readings(self._errors(NEW, name))), *self._published(name)]
+            [name, *map(_nats, _readings(self._errors(split, name))), *self._published(name)]
             for name in self.names
         ]
         return Table(
-            f"Cross-entropy of predicted frames ({ours.report.facts['sequences']} sequences of new digits)",
+            f"Cross-entropy of predicted frames, split {split}",
             ["", "mean", "frame 1", f"frame {horizon}", *(f"thesis: {head}" for head in _PUBLISHED)],
             rows,
-            "Nats a frame. Thesis: table 4.1, 64x64 frames, test sequences of training digits; expected: as "
-            "published by those who introduced the network.",
+            f"Nats a frame, {self.on[split].report.facts['sequences']} sequences. {self._presets} Thesis: table "
+            "4.1, 64x64 frames, test sequences of training digits; expected: as published by those who "
+            "introduced the network.",
         )
 
     def _published(self, name: str) -> list[str]:
@@ -149,7 +152,8 @@ class Study:
         for run in self.on[NEW].report.facts["runs"]:
             known = THESIS.get(run["model"])
             rows.append([run["name"], f"{run['parameters']:,}", f"{known.parameters:.1e}" if known else ""])
-        return Table("Parameters", ["", "here", "thesis"], rows, "Thesis: table 4.2, its own sizes.")
+        note = f"{self._presets} Thesis: table 4.2, its own sizes."
+        return Table("Parameters", ["", "here", "thesis"], rows, note)
 
     def _over_fitting(self) -> Table:
         heads = [SEEN, NEW, "difference", "thesis", "thesis: difference"]
@@ -165,10 +169,11 @@ class Study:
                 )
                 rows.append([name, _nats(seen), _nats(unseen), f"{unseen - seen:+.1f}", *theirs])
         return Table(
-            "Over-fitting: digits of the training set against digits never seen",
+            "Over-fitting: digits of training (val) against digits never seen (test)",
             ["", *heads],
             rows,
-            "Nats a frame, mean over the predicted frames. Thesis: table 4.3.",
+            f"Nats a frame, mean over the predicted frames. {self._presets} Thesis: table 4.3. Only moving "
+            "MNIST has other digits in its test split.",
         )
 
     def _correlation(self) -> Table:
@@ -180,7 +185,8 @@ class Study:
             "Do networks find the same sequences hard? Spearman's correlation of their errors",
             ["", "here", "thesis"],
             rows,
-            "Over sequences of new digits, of the mean over the predicted frames. Thesis: table 4.4.",
+            f"Over sequences of the split {NEW}, of the mean over the predicted frames. {self._presets} "
+            "Thesis: table 4.4.",
         )
 
     def _correlations(self) -> list[tuple[tuple[str, str], float]]:
@@ -214,6 +220,10 @@ class Study:
         ]
 
     @property
+    def _presets(self) -> str:
+        return presets_of(self.on[NEW].report.facts["runs"])
+
+    @property
     def _horizon(self) -> int:
         return int(self.on[NEW].report.facts["horizon"])
 
@@ -224,6 +234,14 @@ class Study:
     def _trained(self) -> Sequence[str]:
         rows = self.on[NEW].report.rows
         return list(dict.fromkeys(row.name for row in rows if not row.is_baseline))
+
+
+def presets_of(runs: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence for the note of a table: the presets of the runs, which are as `describe` gives them."""
+    presets = {run["name"]: run["preset"] for run in runs}
+    if len(set(presets.values())) == 1:
+        return f"Preset {next(iter(presets.values()))}."
+    return "Presets: " + ", ".join(f"{name} {preset}" for name, preset in presets.items()) + "."
 
 
 _PUBLISHED = ("mean", "frame 1", "frame 10", "expected mean")

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from vidpred.evaluation import compare
-from vidpred.experiments.moving import moving_sequences
+from vidpred.experiments.moving import moving_sequences, trained_spec
 from vidpred.experiments.workspace import Arrays, Workspace
 from vidpred.sequences import mean_training_frame
 from vidpred.viz.grid import write_grid
@@ -29,16 +29,24 @@ def digit_count(workspace: Workspace) -> list[Table]:
     }
     means, errors = (np.array([parts[n][key] for n in NUMBERS]).T for key in ("mean", "standard_error"))
     rows = [
-        [name, *(f"{value:.1f} ± {error:.1f}" for value, error in zip(*of_name, strict=True))]
+        [
+            name,
+            *(
+                f"{value:.1f}" + f" ± {error:.1f}" * bool(error)
+                for value, error in zip(*of_name, strict=True)
+            ),
+        ]
         for name, *of_name in zip(names, means, errors, strict=True)
     ]
     table = Table(
         "Error against the number of objects",
         ["", *(f"{number} object{'s' * (number > 1)}" for number in NUMBERS)],
         rows,
-        f"Cross-entropy in nats a frame, mean over predicted frames 1 to {workspace.setting.horizon} and "
-        f"{workspace.count} sequences, ± standard error. The runs were trained on "
-        f"{workspace.runs[0].config.data.objects} objects.",
+        workspace.note(
+            f"Cross-entropy in nats a frame, mean over predicted frames 1 to {workspace.setting.horizon} and "
+            f"{workspace.count} sequences, ± standard error. The runs were trained on "
+            f"{trained_spec(workspace.runs[0].config.data).objects} objects."
+        ),
     )
     trained = len(workspace.runs)  # `copy` would hide the differences between the others
     lines = [
@@ -46,12 +54,12 @@ def digit_count(workspace: Workspace) -> list[Table]:
         for name, mean, error in zip(names[:trained], means, errors, strict=False)
     ]
     write_lines(
-        workspace.folder / "errors.png", lines, "objects in a sequence", "cross-entropy, nats per frame"
+        workspace.picture("errors.png"), lines, "objects in a sequence", "cross-entropy, nats per frame"
     )
     most = parts[NUMBERS[-1]]
     pictures = [("truth", most["truth"]), *zip(names[:trained], most["predicted"], strict=False)]
     columns = [str(frame) for frame in range(1, workspace.setting.horizon + 1)]
-    write_grid(workspace.folder / "most-objects.png", pictures, columns)
+    write_grid(workspace.picture("most-objects.png"), pictures, columns)
     workspace.finish([table], {"objects": NUMBERS, "names": names, "mean": means, "standard_error": errors})
     return [table]
 
@@ -59,7 +67,9 @@ def digit_count(workspace: Workspace) -> list[Table]:
 def _score(workspace: Workspace, number: int, names: list[str]) -> Arrays:
     run, setting = workspace.runs[0], workspace.setting
     length = setting.context + setting.horizon
-    sequences = moving_sequences(workspace.runs, frames=length, count=workspace.count, objects=number)
+    sequences = moving_sequences(
+        workspace.runs, frames=length, count=workspace.count, seed=setting.seed, objects=number
+    )
     with TemporaryDirectory() as scratch:
         evaluated = compare(
             workspace.runs,

@@ -50,27 +50,29 @@ def diversity(workspace: Workspace) -> list[Table]:
             f"{samples} samples of each sequence",
             ["", "deviation", "distance", *(f"best of {k}" for k in range(1, samples + 1))],
             rows,
-            f"Mean over predicted frames 1 to {last} of {workspace.count} sequences. Deviation: of a pixel "
-            "over the samples, root of the mean variance. Distance: between two samples, the root of the "
-            "summed squares over a frame. Best of k: cross-entropy in nats a frame of the best of the first "
-            "k samples. A deterministic model has one prediction.",
+            workspace.note(
+                f"Mean over predicted frames 1 to {last} of {workspace.count} sequences. Deviation: of a pixel "
+                "over the samples, root of the mean variance. Distance: between two samples, the root of the "
+                "summed squares over a frame. Best of k: cross-entropy in nats a frame of the best of the first "
+                "k samples. A deterministic model has one prediction."
+            ),
         )
     ]
     curves = [
         Panel("deviation of a pixel over samples", [Curve(n, p["deviation"]) for n, p in parts.items()]),
         Panel("distance between samples", [Curve(n, p["distance"]) for n, p in parts.items()]),
     ]
-    write_curves(workspace.folder / "curves.png", curves, f"{workspace.count} sequences, {samples} samples")
+    write_curves(workspace.picture("curves.png"), curves, f"{workspace.count} sequences, {samples} samples")
     columns = predicted_frames(last, max(1, last // 10))
     write_maps(
-        workspace.folder / "variance.png",
+        workspace.picture("variance.png"),
         [(name, part["variance"]) for name, part in parts.items()],
         columns,
         "variance over the samples of one sequence",
     )
     for n, part in enumerate(parts.values()):
         write_contact_sheet(
-            workspace.folder / f"samples-{n}.png", part["context"], part["futures"], part["truth"]
+            workspace.picture(f"samples-{n}.png"), part["context"], part["futures"], part["truth"]
         )
     results = {
         name: {key: part[key] for key in ("deviation", "distance", "best_of")} for name, part in parts.items()
@@ -83,7 +85,7 @@ def _measure(workspace: Workspace, model: VideoModel) -> Arrays:
     """Curves (horizon,), best_of (samples,), and of the first sequence its frames and variance."""
     setting = workspace.setting
     sequences = moving_sequences(
-        workspace.runs, frames=setting.context + setting.horizon, count=workspace.count
+        workspace.runs, frames=setting.context + setting.horizon, count=workspace.count, seed=setting.seed
     )
     model = model.to(setting.device)
     first: dict[str, NDArray] = {}

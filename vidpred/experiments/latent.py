@@ -54,7 +54,7 @@ def latent(workspace: Workspace) -> list[Table]:
         if per_step.mean() < COLLAPSED:
             warnings.append(f"{name}: the posterior has collapsed onto the prior, its latents say nothing.")
         write_grid(
-            workspace.folder / f"interpolation-{n}.png",
+            workspace.picture(f"interpolation-{n}.png"),
             [(f"pair {pair + 1}", frames) for pair, frames in enumerate(part["images"])],
             [f"alpha {alpha}" for alpha in ALPHAS],
         )
@@ -73,13 +73,13 @@ def latent(workspace: Workspace) -> list[Table]:
     steps = [
         Line(name, np.arange(1, len(part["kl"]) + 1), part["kl"].sum(axis=1)) for name, part in parts.items()
     ]
-    write_lines(workspace.folder / "kl-steps.png", steps, "step", "KL, nats")
+    write_lines(workspace.picture("kl-steps.png"), steps, "step", "KL, nats")
     dimensions = [
         Line(name, np.arange(1, part["kl"].shape[1] + 1), np.sort(part["kl"].mean(axis=0))[::-1])
         for name, part in parts.items()
     ]
     write_lines(
-        workspace.folder / "kl-dimensions.png", dimensions, "latent dimension, most used first", "KL, nats"
+        workspace.picture("kl-dimensions.png"), dimensions, "latent dimension, most used first", "KL, nats"
     )
     results = {name: {"kl": part["kl"], "change": part["change"]} for name, part in parts.items()}
     workspace.finish([table], {**results, "warnings": warnings})
@@ -92,7 +92,7 @@ def _measure(workspace: Workspace, model: VRNN) -> Arrays:
     setting = workspace.setting
     model = model.to(setting.device)
     length = setting.context
-    sequences = moving_sequences(workspace.runs, frames=length, count=workspace.count)
+    sequences = moving_sequences(workspace.runs, frames=length, count=workspace.count, seed=setting.seed)
     divergence = np.zeros(())
     images, change = None, None
     for read in sequences.batches(range(workspace.count), setting.batch):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vidpred.errors import VidpredError
 from vidpred.evaluation import Setting
 from vidpred.experiments.digit_classifier import DigitClassifier, train_classifier
 from vidpred.experiments.moving import moving_sequences, trained_spec
@@ -48,9 +50,12 @@ OBJECT_METRICS = {
 def long_term(workspace: Workspace) -> list[Table]:
     """Rolls the runs out for a long time, sample by sample, and scores every frame."""
     spec = trained_spec(workspace.runs[0].config.data)
-    classifier = None
+    classifier, without = None, "There is no classifier of shapes."
     if spec.kind == "mmnist":
-        classifier = train_classifier(spec.digits, spec.digit_size, quiet=workspace.quiet)
+        try:
+            classifier = train_classifier(spec.digits, spec.digit_size, quiet=workspace.quiet)
+        except VidpredError as error:  # the other curves do not need it
+            without = f"No classifier: {error}."
     parts = {
         run.name: workspace.part(f"run-{n}", partial(_measure, workspace, run.model, classifier))
         for n, run in enumerate(workspace.runs)
@@ -75,18 +80,19 @@ def long_term(workspace: Workspace) -> list[Table]:
         if metric in parts[TRUTH]
     ]
     accuracy = None if classifier is None else classifier.accuracy
-    if accuracy is not None:
-        note = f"The classifier names {accuracy:.1%} of the test digits correctly."
-        tables[-1] = Table(tables[-1].title, tables[-1].header, tables[-1].rows, note)
+    note = (
+        without if accuracy is None else f"The classifier names {accuracy:.1%} of the test digits correctly."
+    )
+    tables[-1] = replace(tables[-1], note=workspace.note(note))
     write_curves(
-        workspace.folder / "curves.png",
+        workspace.picture("curves.png"),
         _panels(parts),
         f"{workspace.count} sequences, {workspace.setting.context} frames given",
     )
     for number in range(min(SHOWN, workspace.count, workspace.setting.batch)):
         names = [run.name for run in workspace.runs]
         write_contact_sheet(
-            workspace.folder / f"sequence-{number}.png",
+            workspace.picture(f"sequence-{number}.png"),
             parts[TRUTH]["context"][number : number + 1],
             np.stack([parts[name]["frames"][number : number + 1] for name in names]),
             parts[TRUTH]["frames"][number : number + 1],
@@ -107,7 +113,7 @@ def _measure(workspace: Workspace, model: VideoModel | None, classifier: DigitCl
     """
     setting = workspace.setting
     length = setting.context + setting.horizon
-    sequences = moving_sequences(workspace.runs, frames=length, count=workspace.count)
+    sequences = moving_sequences(workspace.runs, frames=length, count=workspace.count, seed=setting.seed)
     name = TRUTH if model is None else type(model).__name__.lower()
     curves: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
     shown: Arrays = {}
@@ -152,7 +158,7 @@ def _scores(
     scores["distance"] = against.distance
     scores["missed"] = against.missed.astype(np.float64)
     if classifier is not None:
-        scores["confidence"] = classifier.confidence(future)
+        scores["confidence"] = classifier.confidence(future, THRESHOLD)
     return scores
 
 

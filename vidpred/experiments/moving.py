@@ -15,7 +15,7 @@ from vidpred.sequences import Sequences, wants_labels
 
 
 def moving_sequences(
-    runs: Seq[Run], *, frames: int, count: int, split: str = "test", **changes: Any
+    runs: Seq[Run], *, frames: int, count: int, seed: int, split: str = "test", **changes: Any
 ) -> Sequences:
     """Sequences of the kind that the runs were trained on, made on the fly.
 
@@ -23,6 +23,7 @@ def moving_sequences(
         runs: of one kind, of which the first is asked; there are labels where a run wants them.
         frames: their length.
         count: how many.
+        seed: other sequences for another seed.
         split: ``test`` shows digits that training never does.
         changes: fields of `MovingSpec` that shall differ, such as ``objects=3`` or ``digits="emnist"``.
 
@@ -34,8 +35,8 @@ def moving_sequences(
     with_labels = any(wants_labels(run.model) for run in runs)
     spec = MovingSpec(**(trained_spec(data).model_dump() | {"frames": frames} | changes))
     what = f"{spec.objects} {'digits' if spec.kind == 'mmnist' else 'shapes'} ({spec.digits})"
-    made = MovingDataset(spec, split=split, count=count, seed=data.seed, with_labels=with_labels)
-    return Sequences(made, f"{what}, made on the fly ({split}, seed {data.seed})", {})
+    made = MovingDataset(spec, split=split, count=count, seed=seed, with_labels=with_labels)
+    return Sequences(made, f"{what}, made on the fly ({split}, seed {seed})", {})
 
 
 def trained_spec(data: DataConfig) -> MovingSpec:

@@ -50,17 +50,17 @@ def out_of_domain(workspace: Workspace) -> list[Table]:
             f"Objects: connected regions brighter than {THRESHOLD}, mean over {workspace.count} sequences; "
             "those that touch count as one. BCE in nats a frame."
         )
-        tables.append(Table(what, ["", *heads], rows, note))
+        tables.append(Table(what, ["", *heads], rows, workspace.note(note)))
         curves = [Curve(name, seen, dashed=name == TRUTH) for name, seen in counts.items()]
         panels.append(Panel(f"objects seen, {what}", curves))
         write_contact_sheet(
-            workspace.folder / f"{number}-objects.png",
+            workspace.picture(f"{number}-objects.png"),
             part["context"],
             part["predicted"],
             part["truth"],
             names=names,
         )
-    write_curves(workspace.folder / "counts.png", panels)
+    write_curves(workspace.picture("counts.png"), panels)
     results = {
         str(number): {"names": names, "counts": part["counts"], "errors": part["errors"]}
         for number, part in parts.items()
@@ -76,6 +76,7 @@ def _measure(workspace: Workspace, number: int) -> Arrays:
         workspace.runs,
         frames=setting.context + setting.horizon,
         count=workspace.count,
+        seed=setting.seed,
         objects=number,
     )
     counts: list[list[np.ndarray]] = [[] for _ in range(1 + len(workspace.runs))]

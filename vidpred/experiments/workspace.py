@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from vidpred.config import DataConfig
+from vidpred.data import digits
+from vidpred.data.moving_objects import MovingSpec
 from vidpred.errors import ConfigError
-from vidpred.evaluation import Setting, describe, machine
+from vidpred.evaluation import Setting, describe, machine, presets_of
 from vidpred.experiments.moving import trained_spec
-from vidpred.files import replacing
+from vidpred.files import replacing, without_nan
 from vidpred.runs import Run, checkpoint_digest
 from vidpred.viz.table import Table
 
@@ -71,9 +73,37 @@ class Workspace:
         """Writes ``table.md`` and ``results.json``."""
         with replacing(self.folder / "table.md") as temporary:
             temporary.write_text("\n".join(table.markdown() for table in tables), "utf-8")
-        content = {"experiment": self.name, **self._facts, "results": results}
+        content = {
+            "experiment": self.name,
+            **self._facts,
+            "pictures": sorted(self._pictures),
+            "results": results,
+        }
+        for name in self._pictures_before() - self._pictures:
+            (self.folder / name).unlink(missing_ok=True)
         with replacing(self.folder / "results.json") as temporary:
-            temporary.write_text(json.dumps(content, indent=1, default=_plain) + "\n", "utf-8")
+            temporary.write_text(json.dumps(without_nan(content), indent=1, allow_nan=False) + "\n", "utf-8")
+
+    def picture(self, name: str) -> Path:
+        """Where the picture of that name is to be written."""
+        self._pictures.add(name)
+        return self.folder / name
+
+    def note(self, text: str) -> str:
+        """`text` for below a table, and the presets of the runs."""
+        return f"{text} {presets_of(self._facts['runs'])}"
+
+    def _pictures_before(self) -> set[str]:
+        """Of an earlier experiment in the same folder, perhaps with more runs."""
+        try:
+            names = json.loads((self.folder / "results.json").read_text("utf-8")).get("pictures", [])
+        except (OSError, ValueError):
+            return set()
+        return {name for name in names if Path(name).name == name and name.endswith(".png")}
+
+    @cached_property
+    def _pictures(self) -> set[str]:
+        return set()
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
@@ -89,12 +119,23 @@ class Workspace:
             "machine": machine(setting.device),
         }
 
+    def _glyphs(self, data: DataConfig) -> list[dict[str, str]]:
+        """The files, with their sha256, of the pictures that move: the run's own and those it is tried on."""
+        spec = trained_spec(data)
+        sources = {spec.digits, str(self.options.get("glyphs", spec.digits))}
+        return (
+            [] if spec.kind != "mmnist" else [dict(digits.load(source).files) for source in sorted(sources)]
+        )
+
     @cached_property
     def _digest(self) -> str:
         """Of the weights and of every setting that a number may depend on."""
         depends = {
             **{key: value for key, value in self._facts.items() if key not in ("runs", "machine")},
+            "format": FORMAT,
             "batch": self.setting.batch,
+            "data": [trained_spec(run.config.data).model_dump() for run in self.runs],
+            "glyphs": [self._glyphs(run.config.data) for run in self.runs],
             "weights": [checkpoint_digest(run.path) for run in self.runs],
             "config": [run.config.model_dump(mode="json", exclude={"train", "optim"}) for run in self.runs],
         }
@@ -106,7 +147,7 @@ def require_alike(runs: Sequence[Run]) -> None:
     first = trained_spec(runs[0].config.data)
     for run in runs[1:]:
         spec = trained_spec(run.config.data)
-        for field_name in ("kind", "size", "digit_size", "objects", "motion"):
+        for field_name in sorted(MovingSpec.model_fields.keys() - {"frames"}):
             ours, theirs = getattr(first, field_name), getattr(spec, field_name)
             if ours != theirs:
                 raise ConfigError(
@@ -115,6 +156,8 @@ def require_alike(runs: Sequence[Run]) -> None:
                 )
 
 
+FORMAT = 1
+"""Of the parts on disk; another number where what is measured changes."""
 _DIGEST = "digest"
 
 
@@ -127,11 +170,3 @@ def _read(file: Path, digest: str) -> Arrays | None:
     except Exception:  # a damaged zip can make numpy raise almost anything; the part is then made anew
         return None
     return None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic | torch.Tensor):
-        return value.item()
-    return str(value)

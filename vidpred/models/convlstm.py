@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ from vidpred.nn.conv_lstm import ConvLSTMCell, ConvState, Peephole
 class ConvLSTMOptions(FeedbackOptions):
     """Sizes of the layers; the defaults are those of section 3.2.1."""
 
-    hidden: tuple[int, ...] = (128, 64, 64)
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] = Field((128, 64, 64), min_length=1)
     """Channels of the layers."""
     kernel_size: int = Field(5, gt=0)
     peephole: Peephole = "channel"

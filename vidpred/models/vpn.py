@@ -95,8 +95,9 @@ class VPN(FeedbackModel):
     ) -> dict[str, Tensor]:
         """Cross-entropy of the blank pass and, with its weight, of the pass that sees the frame.
 
-        Each in nats a frame, mean over the predicted frames. ``bce_seen`` is the likelihood of the frames
-        under the model (the 87.6 nats of Kalchbrenner et al.).
+        Each in nats a frame, mean over the predicted frames. ``bce_seen`` is a likelihood given the frames
+        that the memory saw: with ``feed="frames"``, while training, all true ones before it, which is what
+        Kalchbrenner et al. report (87.6 nats); otherwise, and when not training, the model's own.
         """
         self.check_frames(frames, at_least=context + 1)
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)

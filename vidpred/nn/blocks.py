@@ -7,13 +7,17 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from vidpred.errors import ConfigError
+
 Conv = Callable[[int, int, int], nn.Module]
 """Makes a convolution of (input channels, output channels, kernel size) that keeps the frame's size."""
 BlockKind = Literal["residual", "multiplicative"]
 
 
 def same_conv(inputs: int, outputs: int, kernel_size: int) -> nn.Conv2d:
-    """A convolution with "same" padding."""
+    """A convolution with "same" padding. Raises `ConfigError` for an even kernel."""
+    if kernel_size % 2 == 0:
+        raise ConfigError(f"a convolution that keeps the frame's size has an odd kernel, got {kernel_size}")
     return nn.Conv2d(inputs, outputs, kernel_size, padding=kernel_size // 2)
 
 
