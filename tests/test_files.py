@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vidpred.errors import OutputError
-from vidpred.files import recover, replacing, require_writable
+from vidpred.files import recover, replacing, require_writable, without_nan
 
 
 def test_a_failing_block_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -96,3 +97,8 @@ def test_what_cannot_be_written_is_known_beforehand(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a directory"):
         require_writable(tmp_path)
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_numbers_that_json_does_not_know_become_null() -> None:
+    values = {"a": np.array([1.0, np.nan]), "b": [np.inf, (2, "x")], "c": np.float32(0.5), "d": None}
+    assert without_nan(values) == {"a": [1.0, None], "b": [None, [2, "x"]], "c": 0.5, "d": None}

@@ -179,3 +179,14 @@ def test_the_digest_is_that_of_the_weights(make_run) -> None:
     path = make_run("a", "rnn")
     weights = (path / "checkpoints" / "last" / "model.safetensors").read_bytes()
     assert runs.checkpoint_digest(path) == hashlib.sha256(weights).hexdigest()
+
+
+def test_names_that_stand_for_something_else_give_way_to_paths(make_run) -> None:
+    path = make_run("copy", "rnn")
+    assert [run.name for run in runs.load_runs([path])] == [str(path)]
+
+
+def test_a_run_that_is_given_twice_is_named(make_run) -> None:
+    path = make_run("a", "rnn")
+    with pytest.raises(ConfigError, match=r"the run .*/a was given twice"):
+        runs.load_runs([path, path.parent / "." / "a"])

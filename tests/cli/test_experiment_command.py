@@ -44,6 +44,9 @@ def test_an_experiment_writes_table_numbers_and_pictures_into_the_run(run, capsy
             picture.verify()
 
 
-def test_glyphs_without_classes_are_named_where_a_classifier_needs_them(run, capsys):
-    assert vidpred(["experiment", "long-term", str(run), *SHORT, "--horizon=2"]) == 1
-    assert "glyphs.npz" in capsys.readouterr().err
+def test_without_classes_of_glyphs_the_other_curves_are_measured(run, capsys):
+    assert vidpred(["experiment", "long-term", str(run), *SHORT, "--horizon=2"]) == 0
+    assert "No classifier: the digit source" in " ".join(capsys.readouterr().out.split())
+    curves = json.loads((run / "experiments" / "long-term" / "results.json").read_text())["results"]["curves"]
+    assert "confidence" not in curves["run"]
+    assert len(curves["run"]["objects"]) == 2

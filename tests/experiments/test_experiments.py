@@ -103,7 +103,8 @@ class Certain:
 
     accuracy = 0.75
 
-    def confidence(self, frames):
+    def confidence(self, frames, threshold):
+        assert threshold == long_term_module.THRESHOLD
         return frames.mean(dim=(-3, -2, -1)).double().cpu().numpy()
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from vidpred import runs
+from vidpred.data import digits
 from vidpred.errors import ConfigError
 from vidpred.experiments.workspace import require_alike
 from vidpred.models.registry import build
@@ -34,7 +35,7 @@ def test_a_finished_part_is_not_made_again(workspace, counter):
     assert counter.calls == 1
 
 
-@pytest.mark.parametrize("change", [{"count": 4}, {"horizon": 4}, {"seed": 1}, {"glyphs": "other"}])
+@pytest.mark.parametrize("change", [{"count": 4}, {"horizon": 4}, {"seed": 1}, {"glyphs": "letters"}])
 def test_other_settings_make_it_anew(workspace, counter, change):
     workspace("any", "rnn").part("a", counter)
     assert workspace("any", "rnn", **change).part("a", counter)["values"][0] == 2
@@ -83,3 +84,24 @@ def test_runs_on_other_frames_do_not_share_an_experiment(make_run):
     opened = [runs.load_run(make_run("a", "rnn")), runs.load_run(make_run("b", "rnn", "data.objects=1"))]
     with pytest.raises(ConfigError, match=r"their data differ in objects, 2 and 1"):
         require_alike(opened)
+
+
+def test_pictures_of_an_earlier_experiment_in_the_folder_go_and_others_stay(workspace):
+    first = workspace("any", "rnn")
+    for name in ("a.png", "b.png"):
+        first.folder.mkdir(parents=True, exist_ok=True)
+        first.picture(name).write_bytes(b"old")
+    (first.folder / "mine.png").write_bytes(b"mine")
+    first.finish([], {})
+    second = workspace("any", "rnn")
+    second.picture("b.png").write_bytes(b"new")
+    second.finish([], {})
+    assert sorted(file.name for file in second.folder.glob("*.png")) == ["b.png", "mine.png"]
+
+
+def test_another_content_of_the_glyphs_makes_it_anew(workspace, counter, glyphs):
+    workspace("any", "rnn").part("a", counter)
+    images = np.load(glyphs)["images"]
+    np.savez(glyphs, images=images[:, ::-1], labels=np.arange(20, dtype=np.uint8) % 10)
+    digits.load.cache_clear()  # as in a process of its own
+    assert workspace("any", "rnn").part("a", counter)["values"][0] == 2

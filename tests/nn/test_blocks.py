@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidpred.nn.blocks import MultiplicativeBlock, ResidualBlock, make_block
+from vidpred.errors import ConfigError
+from vidpred.nn.blocks import MultiplicativeBlock, ResidualBlock, make_block, same_conv
 from vidpred.nn.masked_conv.layers import MaskedConv2d, masked_conv
 
 MASK_B = torch.tensor([[1.0, 1, 1], [1, 1, 0], [0, 0, 0]], dtype=torch.float64)  # seed 001, eq. 3.12
@@ -76,3 +77,8 @@ def test_masks_go_into_every_convolution(kind: str) -> None:
     convs = [module for module in block.modules() if isinstance(module, nn.Conv2d)]
     assert len(convs) == (3 if kind == "residual" else 10)
     assert all(isinstance(conv, MaskedConv2d) and (conv.mask, conv.colors) == ("B", 3) for conv in convs)
+
+
+def test_an_even_kernel_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has an odd kernel, got 4"):
+        same_conv(1, 2, 4)

@@ -136,8 +136,8 @@ class Study:
             f"Cross-entropy of predicted frames, split {split}",
             ["", "mean", "frame 1", f"frame {horizon}", *(f"thesis: {head}" for head in _PUBLISHED)],
             rows,
-            f"Nats a frame, {self.on[split].report.facts['sequences']} sequences. {self._presets} Thesis: table "
-            "4.1, 64x64 frames, test sequences of training digits; expected: as published by those who "
+            f"Nats a frame, {self.on[split].report.facts['sequences']} sequences. {self._presets} Thesis: "
+            "table 4.1, 64x64 frames, test sequences of training digits; expected: as published by those who "
             "introduced the network.",
         )
 

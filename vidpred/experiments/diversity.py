@@ -51,10 +51,10 @@ def diversity(workspace: Workspace) -> list[Table]:
             ["", "deviation", "distance", *(f"best of {k}" for k in range(1, samples + 1))],
             rows,
             workspace.note(
-                f"Mean over predicted frames 1 to {last} of {workspace.count} sequences. Deviation: of a pixel "
-                "over the samples, root of the mean variance. Distance: between two samples, the root of the "
-                "summed squares over a frame. Best of k: cross-entropy in nats a frame of the best of the first "
-                "k samples. A deterministic model has one prediction."
+                f"Mean over predicted frames 1 to {last} of {workspace.count} sequences. Deviation: of a "
+                "pixel over the samples, root of the mean variance. Distance: between two samples, the root "
+                "of the summed squares over a frame. Best of k: cross-entropy in nats a frame of the best of "
+                "the first k samples. A deterministic model has one prediction."
             ),
         )
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.table import Table as RichTable
+    from rich.console import Group
 
 
 @dataclass(frozen=True)
@@ -19,19 +19,19 @@ class Table:
     rows: Sequence[Sequence[str]]
     note: str = ""
 
-    def rich(self) -> RichTable:
-        """For a terminal."""
+    def rich(self) -> Group:
+        """For a terminal: title, table and note one below the other."""
         from rich.box import SIMPLE_HEAD
+        from rich.console import Group
         from rich.table import Table as RichTable
+        from rich.text import Text
 
-        table = RichTable(
-            title=self.title, caption=self.note or None, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
-        )
+        table = RichTable(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for number, name in enumerate(self.header):
             table.add_column(name, justify="right" if number else "left")
         for row in self.rows:
             table.add_row(*row)
-        return table
+        return Group(Text(self.title, style="bold"), table, Text(self.note + "\n", style="dim"))
 
     def markdown(self) -> str:
         """As a section of a Markdown file."""
