@@ -24,11 +24,10 @@ EXPERIMENTS = {
     "digit-count": ["--count", "200"],
     "new-glyphs": ["--count", "200"],
     "long-term": ["--count", "64"],
-    "diversity": ["--count", "16"],
     "out-of-domain": ["--count", "64"],
 }
 LARGEST = 300_000
-"""Bytes; larger pictures are not kept."""
+"""Bytes of a picture."""
 
 
 def main(folder: Path, options: list[str]) -> None:
@@ -43,6 +42,8 @@ def main(folder: Path, options: list[str]) -> None:
             "--out", str(study / "flow-rollout.png"), "--flow", str(study / "flow.png"))  # fmt: skip
     for name, settings in EXPERIMENTS.items():
         vidpred("experiment", name, *runs, *settings, "--out", str(folder / "experiments" / name))
+    by_chance = [str(folder / "vrnn"), str(folder / "vpn"), "--set", "model.decoding=sample", "--count", "16"]
+    vidpred("experiment", "diversity", *by_chance, "--out", str(folder / "experiments" / "diversity"))
     vidpred("experiment", "latent", str(folder / "vrnn"), "--out", str(folder / "experiments" / "latent"))
     keep(folder)
     draw(folder, RESULTS.parents[1] / "docs" / "first-frames.png")
@@ -59,19 +60,23 @@ def train(run: Path, model: str, options: list[str]) -> None:
 def keep(folder: Path) -> None:
     """Copies tables, numbers and pictures, but neither the scores of every sequence nor finished parts."""
     import torch
+    from PIL import Image
 
     from vidpred.benchmarking.hardware import cpu_name, gpu
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = machine_name({"gpu": gpu(device), "cpu": cpu_name(), "cores": os.cpu_count()})
-    parts = {e: folder / "experiments" / e for e in (*EXPERIMENTS, "latent")}
+    parts = {e: folder / "experiments" / e for e in (*EXPERIMENTS, "diversity", "latent")}
     for part, source in {"study": folder / "study", **parts}.items():
         kept = RESULTS / f"comparison-{name}" / part
         shutil.rmtree(kept, ignore_errors=True)
         kept.mkdir(parents=True)
         for file in source.iterdir():
-            if file.suffix in (".md", ".json", ".png") and file.stat().st_size <= LARGEST:
+            if file.suffix in (".md", ".json", ".png"):
                 shutil.copy(file, kept)
+            if file.suffix == ".png" and file.stat().st_size > LARGEST:  # fewer colours take less room
+                with Image.open(file) as picture:
+                    picture.convert("RGB").quantize(64).save(kept / file.name, optimize=True)
 
 
 def draw(folder: Path, picture: Path) -> None:

@@ -114,7 +114,7 @@ def test_the_naive_variant_sees_frame_after_frame_and_gives_the_same():
     frames = torch.rand(2, 5, 1, 32, 32)
     lengths = []
     observe = model.observe
-    model.observe = lambda seen, memory: lengths.append(len(seen)) or observe(seen, memory)
+    model.observe = lambda seen, *given, **named: lengths.append(len(seen)) or observe(seen, *given, **named)
     expected = model.loss(frames, 3)["loss"]
     assert max(lengths) == 3
     lengths.clear()

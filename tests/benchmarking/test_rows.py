@@ -57,6 +57,7 @@ def test_the_file_has_the_documented_fields(tmp_path):
             "frames_per_s": None,
             "ms_low": 1.2,
             "ms_high": 1.5,
+            "peak_mb": None,
             "layer": "convlstm paper, layer 2",
             "memory_format": "channels_last",
         }

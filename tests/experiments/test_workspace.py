@@ -50,6 +50,18 @@ def test_other_weights_make_it_anew(workspace, counter):
     assert workspace("any", "rnn").part("a", counter)["values"][0] == 2
 
 
+def test_the_part_of_a_run_stays_when_another_joins_and_others_do_not(workspace, counter):
+    alone, together = workspace("any", "rnn"), workspace("any", "rnn", "vrnn")
+    for made in (alone, together):
+        made.part("a", counter)
+    assert counter.calls == 2
+    for made in (alone, together):
+        made.part_of(made.runs[0], counter)
+    assert counter.calls == 3
+    together.part_of(together.runs[1], counter)
+    assert counter.calls == 4
+
+
 @pytest.mark.parametrize("damage", [b"", b"rubbish", b"PK\x03\x04rubbish"])
 def test_a_damaged_part_is_made_anew(workspace, counter, damage):
     first = workspace("any", "rnn")

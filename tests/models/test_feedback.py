@@ -26,13 +26,13 @@ class Fading(FeedbackModel):
         super().__init__(1, (2, 3), FeedbackOptions(**options))
         self.seen: list[Tensor] = []
 
-    def observe(self, frames: Tensor, memory: Any) -> tuple[Tensor, Tensor]:
+    def observe(self, frames: Tensor, memory: Any, last: int = 1) -> tuple[Tensor, Tensor]:
         said = []
         for frame in frames:
             memory = 0.75 * frame if memory is None else 0.375 * (frame + memory)
             said.append(memory)
             self.seen.append(frame)
-        return torch.stack(said), memory
+        return torch.stack(said[-last:]), memory
 
     def image(self, output: Tensor) -> Tensor:
         return output[-1]
@@ -68,14 +68,14 @@ def test_it_sees_its_own_predictions_after_the_context(frames: Tensor) -> None:
         inputs.append(model.after(*inputs))
     torch.testing.assert_close(seen_by(model, frames, context=2), torch.stack(inputs))
     said = torch.cat(model.outputs(frames, 2, None))
-    torch.testing.assert_close(said, torch.stack([model.after(*inputs[:t]) for t in range(1, 6)]))
+    torch.testing.assert_close(said, torch.stack([model.after(*inputs[:t]) for t in range(2, 6)]))
 
 
 def test_or_the_true_frames(frames: Tensor) -> None:
     model = Fading(feed="frames")
     assert torch.equal(seen_by(model, frames, context=2), frames[:-1])
     said = torch.cat(model.outputs(frames, 2, None))
-    torch.testing.assert_close(said, torch.stack([model.after(*frames[:t]) for t in range(1, 6)]))
+    torch.testing.assert_close(said, torch.stack([model.after(*frames[:t]) for t in range(2, 6)]))
 
 
 def test_or_of_each_sequence_one_of_the_two(frames: Tensor) -> None:
@@ -136,6 +136,14 @@ def test_outside_of_training_it_sees_what_it_predicts(frames: Tensor, feed: Feed
 def test_the_context_is_learnt_when_asked() -> None:
     assert Fading().first_learnt(context=3) == 3
     assert Fading(learn_context=True).first_learnt(context=3) == 1
+
+
+@pytest.mark.parametrize("feed", ["frames", "predictions"])
+def test_outputs_are_about_the_learnt_frames(frames: Tensor, feed: Feed) -> None:
+    said = torch.cat(Fading(feed=feed, learn_context=True).outputs(frames, 3, None))
+    assert len(said) == len(frames) - 1
+    later = torch.cat(Fading(feed=feed).outputs(frames, 3, None))
+    torch.testing.assert_close(later, said[2:])
 
 
 def test_prediction_feeds_back(frames: Tensor) -> None:

@@ -127,7 +127,7 @@ def test_the_paper_s_network_has_a_million_parameters() -> None:
 
 def test_at_first_nothing_moves_and_it_is_an_autoencoder() -> None:
     model, frames = small(), clips(3)
-    said, _ = model.observe(frames.transpose(0, 1), None)
+    said, _ = model.observe(frames.transpose(0, 1), None, last=frames.shape[1])
     assert said.flow.shape == (3, 3, 2, 4, 6)
     assert not said.flow.any()
     expected = decode(model, encode(model, frames.flatten(0, 1))).unflatten(0, (3, 3))
@@ -145,7 +145,7 @@ def test_what_moves_right_and_down_has_a_negative_flow() -> None:
 
 def test_it_is_the_equations() -> None:
     model, frames = moving(), clips()
-    said, _ = model.observe(frames.transpose(0, 1), None)
+    said, _ = model.observe(frames.transpose(0, 1), None, last=frames.shape[1])
     images, flow = next_frames(model, frames)
     assert flow.std() > 0.3
     torch.testing.assert_close(said.flow.transpose(0, 1), flow)

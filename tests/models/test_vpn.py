@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from vidpred import create_model
-from vidpred.errors import ConfigError
 from vidpred.models.vpn import VPN, VPNOptions
 
 HEIGHT, WIDTH = 4, 5
@@ -43,7 +42,7 @@ def clips(frames: int = 4, colors: int = 1, batch: int = 2) -> Tensor:
 def told(model: VPN, frames: Tensor) -> Tensor:
     """What the memory says after each of (N, T, C, H, W), from runs over the whole history."""
     histories = [frames[:, :t].transpose(0, 1) for t in range(1, frames.shape[1] + 1)]
-    return torch.stack([model.observe(history, None)[0][-1] for history in histories], 1)
+    return torch.stack([model._remember(history, None)[0][-1] for history in histories], 1)
 
 
 def by_levels(logits: Tensor, colors: int) -> Tensor:
@@ -239,10 +238,16 @@ def test_values_between_levels_are_rounded_to_the_nearest() -> None:
     assert model.loss(frames[:, :3], 2)["bce"] == model.loss(mixed[:, :3], 2)["bce"]
 
 
-def test_channels_must_be_shared_by_the_colors() -> None:
+def test_channels_are_rounded_up_to_a_multiple_of_the_colors() -> None:
     for name in ("width", "hidden", "head"):
-        with pytest.raises(ConfigError, match=f"{name} of a VPN must be a multiple .* 3, got 8"):
-            small(colors=3, **{name: 8})
+        rounded, exact = small(3, **{name: 7}), small(3, **{name: 9})
+        assert [p.shape for p in rounded.parameters()] == [p.shape for p in exact.parameters()]
+
+
+@pytest.mark.parametrize("preset", ["paper", "small", "tiny"])
+def test_every_preset_is_for_colors_too(preset: str) -> None:
+    with torch.device("meta"):
+        create_model("vpn", preset, channels=3)
 
 
 def test_it_has_the_blocks_that_were_asked_for() -> None:

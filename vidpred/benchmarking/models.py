@@ -128,11 +128,12 @@ def _one_by_one(model: VideoModel, step: Step) -> Step:
     assert isinstance(model, FeedbackModel)
     together = model.observe
 
-    def observe(frames: Tensor, memory: Any) -> tuple[Any, Any]:
+    def observe(frames: Tensor, memory: Any, last: int = 1) -> tuple[Any, Any]:
         outputs = []
         for frame in frames.split(1):
             output, memory = together(frame, memory)
             outputs.append(output)
+        outputs = outputs[-last:]
         if isinstance(outputs[0], Tensor):
             return torch.cat(outputs), memory
         return type(outputs[0])(*map(torch.cat, zip(*outputs, strict=True))), memory

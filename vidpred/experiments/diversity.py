@@ -32,8 +32,7 @@ def diversity(workspace: Workspace) -> list[Table]:
     if samples < 2:
         raise ConfigError(f"diversity needs at least 2 samples, got {samples}")
     parts = {
-        run.name: workspace.part(f"run-{n}", partial(_measure, workspace, run.model))
-        for n, run in enumerate(workspace.runs)
+        run.name: workspace.part_of(run, partial(_measure, workspace, run.model)) for run in workspace.runs
     }
     last = workspace.setting.horizon
     rows = [

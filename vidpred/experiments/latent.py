@@ -32,10 +32,10 @@ def latent(workspace: Workspace) -> list[Table]:
         ConfigError: a run of a model without latents.
     """
     parts = {}
-    for n, run in enumerate(workspace.runs):
+    for run in workspace.runs:
         if not isinstance(run.model, VRNN):
             raise ConfigError(f"{run.name} is a {run.config.name}, which has no latents: expected a vrnn")
-        parts[run.name] = workspace.part(f"run-{n}", partial(_measure, workspace, run.model))
+        parts[run.name] = workspace.part_of(run, partial(_measure, workspace, run.model))
     rows, warnings = [], []
     for n, (name, part) in enumerate(parts.items()):
         per_step, per_dimension = part["kl"].sum(axis=1), part["kl"].mean(axis=0)

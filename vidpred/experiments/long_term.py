@@ -57,8 +57,8 @@ def long_term(workspace: Workspace) -> list[Table]:
         except VidpredError as error:  # the other curves do not need it
             without = f"No classifier: {error}."
     parts = {
-        run.name: workspace.part(f"run-{n}", partial(_measure, workspace, run.model, classifier))
-        for n, run in enumerate(workspace.runs)
+        run.name: workspace.part_of(run, partial(_measure, workspace, run.model, classifier))
+        for run in workspace.runs
     }
     parts[TRUTH] = workspace.part("truth", partial(_measure, workspace, None, classifier))
     channels, size = workspace.runs[0].config.channels, workspace.runs[0].config.size
@@ -71,7 +71,7 @@ def long_term(workspace: Workspace) -> list[Table]:
             _label(metric),
             ["", *(f"frame {frame}" for frame in frames)],
             [
-                [name, *(f"{part[metric][frame - 1]:.{_decimals(metric)}f}" for frame in frames)]
+                [name, *(_number(part[metric][frame - 1], _decimals(metric)) for frame in frames)]
                 for name, part in parts.items()
                 if _tells(name, metric)
             ],
@@ -190,6 +190,11 @@ def _tells(name: str, metric: str) -> bool:
 
 def _label(metric: str) -> str:
     return OBJECT_METRICS.get(metric) or METRICS[metric].label
+
+
+def _number(value: float, decimals: int) -> str:
+    """Where no object is seen there is no distance."""
+    return f"{value:.{decimals}f}" if np.isfinite(value) else "none"
 
 
 def _decimals(metric: str) -> int:

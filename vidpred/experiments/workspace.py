@@ -57,13 +57,20 @@ class Workspace:
 
     def part(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """What `compute` returns; read from disk if this part was finished before under the same settings."""
+        return self._part(name, self._digest(self.runs), compute)
+
+    def part_of(self, run: Run, compute: Callable[[], Arrays]) -> Arrays:
+        """The same for what depends on one of the runs only, and stays as it is when others join it."""
+        return self._part(f"run-{checkpoint_digest(run.path)[:12]}", self._digest([run]), compute)
+
+    def _part(self, name: str, digest: str, compute: Callable[[], Arrays]) -> Arrays:
         file = self.folder / "parts" / f"{name}.npz"
-        kept = _read(file, self._digest)
+        kept = _read(file, digest)
         if kept is not None:
             return kept
         made = compute()
         buffer = io.BytesIO()
-        arrays: dict[str, Any] = {_DIGEST: np.array(self._digest), **made}
+        arrays: dict[str, Any] = {_DIGEST: np.array(digest), **made}
         np.savez_compressed(buffer, **arrays)
         with replacing(file) as temporary:
             temporary.write_bytes(buffer.getbuffer())
@@ -127,17 +134,16 @@ class Workspace:
             [] if spec.kind != "mmnist" else [dict(digits.load(source).files) for source in sorted(sources)]
         )
 
-    @cached_property
-    def _digest(self) -> str:
-        """Of the weights and of every setting that a number may depend on."""
+    def _digest(self, runs: Sequence[Run]) -> str:
+        """Of the weights of these runs and of every setting that a number may depend on."""
         depends = {
             **{key: value for key, value in self._facts.items() if key not in ("runs", "machine")},
             "format": FORMAT,
             "batch": self.setting.batch,
-            "data": [trained_spec(run.config.data).model_dump() for run in self.runs],
-            "glyphs": [self._glyphs(run.config.data) for run in self.runs],
-            "weights": [checkpoint_digest(run.path) for run in self.runs],
-            "config": [run.config.model_dump(mode="json", exclude={"train", "optim"}) for run in self.runs],
+            "data": [trained_spec(run.config.data).model_dump() for run in runs],
+            "glyphs": [self._glyphs(run.config.data) for run in runs],
+            "weights": [checkpoint_digest(run.path) for run in runs],
+            "config": [run.config.model_dump(mode="json", exclude={"train", "optim"}) for run in runs],
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -61,21 +61,23 @@ class ConvLSTM(FeedbackModel):
         self.check_frames(frames, at_least=context + 1)
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
         first = self.first_learnt(context)
-        logits = torch.cat(self.outputs(frames, context, generator))  # of frames 2..T
-        bce = bernoulli_nll(logits[first - 1 :], frames[first:])
+        logits = torch.cat(self.outputs(frames, context, generator))
+        bce = bernoulli_nll(logits, frames[first:])
         return {"loss": bce, "bce": bce.detach()}
 
-    def observe(self, frames: Tensor, memory: list[ConvState] | None) -> tuple[Tensor, list[ConvState]]:
-        """(T, N, C, H, W) -> logits of the frame after each, of the same shape, and the layers' states."""
+    def observe(
+        self, frames: Tensor, memory: list[ConvState] | None, last: int = 1
+    ) -> tuple[Tensor, list[ConvState]]:
+        """(T, N, C, H, W) -> logits of the frames after the last of them, and the layers' states."""
         features = F.pixel_unshuffle(frames, self.options.patch)
         memory = memory or [layer.initial(features) for layer in self.layers]
         hidden, states = [], []
         for layer, state in zip(self.layers, memory, strict=True):
             features, state = layer.run(features, state)
-            hidden.append(features)
+            hidden.append(features[-last:])
             states.append(state)
         logits: Tensor = self.output(torch.cat(hidden, dim=2).flatten(0, 1))
-        return F.pixel_shuffle(logits, self.options.patch).unflatten(0, frames.shape[:2]), states
+        return F.pixel_shuffle(logits, self.options.patch).unflatten(0, (last, -1)), states
 
     def image(self, output: Tensor) -> Tensor:
         """The last of the logits as a frame."""

@@ -44,29 +44,30 @@ class FeedbackModel(VideoModel):
         self.true_share = 1 - schedules.ramp(step, self.options.scheduled_steps)
 
     @abstractmethod
-    def observe(self, frames: Tensor, memory: Any) -> tuple[Any, Any]:
+    def observe(self, frames: Tensor, memory: Any, last: int = 1) -> tuple[Any, Any]:
         """Sees frames, (T, N, C, H, W).
 
         Args:
             memory: from the call before; None before the first.
+            last: after how many of the frames, the last ones, the model is to predict the next.
 
         Returns:
-            What the model has to say about the frame after each of them, and the memory after the last.
+            What the model has to say about the frame after each of the `last`, a tensor or a named tuple of
+            tensors (last, N, ...), and the memory after the last.
         """
 
     @abstractmethod
     def image(self, output: Any) -> Tensor:
-        """The next frame, (N, C, H, W) in [0, 1], after the last of the frames that gave `output`."""
+        """The last of the frames that `output` is about, (N, C, H, W) in [0, 1]."""
 
     def outputs(self, frames: Tensor, context: int, generator: torch.Generator | None) -> list[Any]:
-        """What `observe` says about frames context+1..T of (T, N, C, H, W), about the later ones one by one.
+        """What `observe` says about the frames of (T, N, C, H, W) that the loss is about, in order.
 
-        While training, what it sees after the context is what `feed` says and, with `learn_context`, the
-        first of the list is about frames 2..context+1; otherwise it sees its own predictions.
+        While training, what it sees after the context is what `feed` says; otherwise its own predictions.
         """
         feed = self.options.feed if self.training else "predictions"
         known = len(frames) - 1 if feed == "frames" else context
-        output, memory = self.observe(frames[:known], None)
+        output, memory = self.observe(frames[:known], None, last=known - self.first_learnt(context) + 1)
         collected = [output]
         for truth in frames[known:-1].unbind():
             seen = self.image(output)

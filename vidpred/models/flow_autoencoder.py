@@ -35,10 +35,10 @@ class FlowAutoencoderOptions(FeedbackOptions):
 
 
 class Moved(NamedTuple):
-    """What the model says about the frame after each of T frames."""
+    """What the model says about the frame after each of some frames."""
 
-    logits: Tensor  # (T, N, C, H, W)
-    flow: Tensor  # (T, N, 2, H / 2, W / 2), in pixels of the features, which are half as many
+    logits: Tensor  # (last, N, C, H, W)
+    flow: Tensor  # (last, N, 2, H / 2, W / 2), in pixels of the features, which are half as many
 
 
 class FlowAutoencoder(FeedbackModel):
@@ -81,7 +81,7 @@ class FlowAutoencoder(FeedbackModel):
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
         first = self.first_learnt(context)
         said = self.outputs(frames, context, generator)
-        logits, flow = (torch.cat(parts)[first - 1 :] for parts in zip(*said, strict=True))
+        logits, flow = (torch.cat(parts) for parts in zip(*said, strict=True))
         error = squared_error(logits.sigmoid(), frames[first:])
         roughness = flow_roughness(flow, self.options.huber_delta)
         bce = bernoulli_nll(logits, frames[first:])
@@ -107,18 +107,18 @@ class FlowAutoencoder(FeedbackModel):
         frames = torch.stack([self.image(moved) for moved in said], dim=1)
         return frames, torch.stack([moved.flow[-1] for moved in said], dim=1)
 
-    def observe(self, frames: Tensor, memory: ConvState | None) -> tuple[Moved, ConvState]:
-        """(T, N, C, H, W) -> the frame after each of them and the flow towards it; the memory's state."""
+    def observe(self, frames: Tensor, memory: ConvState | None, last: int = 1) -> tuple[Moved, ConvState]:
+        """(T, N, C, H, W) -> the frames after the last of them and the flow there; the memory's state."""
         features = F.max_pool2d(self.encoder(frames.flatten(0, 1)).tanh(), 2)
         sequence = features.unflatten(0, frames.shape[:2])  # (T, N, features, H / 2, W / 2)
         hidden, state = self.memory.run(sequence, memory or self.memory.initial(sequence))
         # Autocast must not round the flow: half a type knows 8 pixels only to a sixteenth of one.
         with torch.autocast(frames.device.type, enabled=False):
             exact = self.decoder.weight.dtype
-            flow = self.flow(hidden.flatten(0, 1).to(exact))
-            warped = flow_warp(features.to(exact), flow)
+            flow = self.flow(hidden[-last:].flatten(0, 1).to(exact))
+            warped = flow_warp(sequence[-last:].flatten(0, 1).to(exact), flow)
         logits = self.decoder(F.interpolate(warped, scale_factor=2, mode="nearest"))
-        return Moved(logits.unflatten(0, frames.shape[:2]), flow.unflatten(0, frames.shape[:2])), state
+        return Moved(logits.unflatten(0, (last, -1)), flow.unflatten(0, (last, -1))), state
 
     def image(self, output: Moved) -> Tensor:
         """The last of the predicted frames."""

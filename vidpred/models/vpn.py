@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from vidpred.errors import ConfigError
 from vidpred.losses import bernoulli_nll, levels_nll
 from vidpred.models.feedback import FeedbackModel, FeedbackOptions
 from vidpred.nn.blocks import BlockKind, make_block, same_conv
@@ -20,8 +20,8 @@ class VPNOptions(FeedbackOptions):
     """Sizes of the layers; the defaults are those of section 3.2.3."""
 
     width: int = Field(256, gt=0)
-    """Between the blocks, and of the ConvLSTM; with several colors a multiple of their number, as are
-    `hidden` and `head`."""
+    """Between the blocks, and of the ConvLSTM. Under the masks the colors of a frame share channels evenly:
+    this, `hidden` and `head` are rounded up to a multiple of their number."""
     hidden: int = Field(128, gt=0)
     """Channels within a block."""
     encoder_blocks: int = Field(16, ge=0)
@@ -46,6 +46,13 @@ class VPNOptions(FeedbackOptions):
     """Divides the logits of ``sample``."""
 
 
+class Told(NamedTuple):
+    """What the model says about the frame after each of some frames."""
+
+    context: Tensor  # (last, N, width, H, W), after the decoder's first layer
+    blank: Tensor  # (last, N, C * levels, H, W), logits from a blank image
+
+
 class VPN(FeedbackModel):
     """A PixelCNN that is told what came before by a ConvLSTM.
 
@@ -61,15 +68,11 @@ class VPN(FeedbackModel):
     usage = ("decoding", "temperature")
 
     def __init__(self, channels: int, size: tuple[int, int], options: VPNOptions) -> None:
-        for name in ("width", "hidden", "head"):
-            if getattr(options, name) % channels:
-                raise ConfigError(
-                    f"{name} of a VPN must be a multiple of the colors of a frame, {channels}, "
-                    f"got {getattr(options, name)}"
-                )
         super().__init__(channels, size, options)
         self.stochastic = options.decoding == "sample" and options.temperature > 0
-        width, hidden = options.width, options.hidden
+        width, hidden, head = (
+            math.ceil(count / channels) * channels for count in (options.width, options.hidden, options.head)
+        )
         blocks = (make_block(options.block, width, hidden) for _ in range(options.encoder_blocks))
         self.encoder = nn.Sequential(same_conv(channels, width, options.kernel_size), *blocks)
         self.memory = ConvLSTMCell(width, width, options.memory_kernel, peephole=options.peephole, size=size)
@@ -81,7 +84,7 @@ class VPN(FeedbackModel):
             hidden=hidden,
             blocks=options.decoder_blocks,
             block=options.block,
-            head=options.head,
+            head=head,
             kernel_size=options.kernel_size,
         )
 
@@ -102,11 +105,13 @@ class VPN(FeedbackModel):
         self.check_frames(frames, at_least=context + 1)
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
         first = self.first_learnt(context)
-        told = torch.cat(self.outputs(frames, context, generator))[first - 1 :]
+        told = [
+            (part.flatten(0, 1) for part in output) for output in self.outputs(frames, context, generator)
+        ]
+        seen_context, logits = map(torch.cat, zip(*told, strict=True))
         truth = frames[first:].flatten(0, 1)
-        context_seen = self.decoder.see_context(told.flatten(0, 1))
-        blank = self._nll(self.decoder.join(torch.zeros_like(truth), context_seen), truth)
-        seen = self._nll(self.decoder.join(truth, context_seen), truth)
+        blank = self._nll(logits, truth)
+        seen = self._nll(self.decoder.join(truth, seen_context), truth)
         loss = blank + self.options.seen_weight * seen
         return {"loss": loss, "bce": blank.detach(), "bce_seen": seen.detach()}
 
@@ -127,28 +132,34 @@ class VPN(FeedbackModel):
         drawn = self.options.decoding == "sample" and sample
         temperature = self.options.temperature if drawn else 0.0
         draw = PixelSampler(self.decoder, self.channels)
-        told, memory = self.observe(context.transpose(0, 1), None)
+        told, memory = self._remember(context.transpose(0, 1), None)
         future = [draw(told[-1].float(), temperature=temperature, generator=generator)]
         for _ in range(horizon - 1):
-            told, memory = self.observe(future[-1][None].to(context), memory)
+            told, memory = self._remember(future[-1][None].to(context), memory)
             future.append(draw(told[-1].float(), temperature=temperature, generator=generator))
         return torch.stack(future, dim=1).to(context)
 
-    def observe(self, frames: Tensor, memory: ConvState | None) -> tuple[Tensor, ConvState]:
-        """(T, N, C, H, W) -> c_t, (T, N, width, H, W), and the memory's state."""
-        features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
-        return self.memory.run(features, memory or self.memory.initial(features))
+    def observe(self, frames: Tensor, memory: ConvState | None, last: int = 1) -> tuple[Told, ConvState]:
+        """(T, N, C, H, W) -> the decoder's word on the frames after the last of them; the memory's state."""
+        told, state = self._remember(frames, memory)
+        context = self.decoder.see_context(told[-last:].flatten(0, 1))
+        blank = context.new_zeros(len(context), self.channels, *self.size)
+        logits = self.decoder.join(blank, context)
+        return Told(context.unflatten(0, (last, -1)), logits.unflatten(0, (last, -1))), state
 
-    def image(self, output: Tensor) -> Tensor:
-        """The mean of every pixel of the next frame, from a blank image."""
-        told = output[-1]
-        blank = told.new_zeros(len(told), self.channels, *self.size)
-        logits = self.decoder(blank, told)
+    def image(self, output: Told) -> Tensor:
+        """The mean of every pixel of the last frame, from a blank image."""
+        logits = output.blank[-1]
         if self.options.levels == 1:
             return logits.sigmoid()
         shares = logits.unflatten(1, (self.channels, self.options.levels)).softmax(dim=2)
         values = torch.linspace(0, 1, self.options.levels, device=shares.device, dtype=shares.dtype)
         return (shares * values[:, None, None]).sum(dim=2)
+
+    def _remember(self, frames: Tensor, memory: ConvState | None) -> tuple[Tensor, ConvState]:
+        """(T, N, C, H, W) -> c_t, (T, N, width, H, W), and the memory's state."""
+        features = self.encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+        return self.memory.run(features, memory or self.memory.initial(features))
 
     def _nll(self, logits: Tensor, frames: Tensor) -> Tensor:
         if self.options.levels == 1:
