@@ -66,7 +66,7 @@ class OptimConfig(Section):
     epsilon: float = Field(1e-8, gt=0)
     clip: float | None = Field(None, gt=0)
     """Largest norm of the gradient; absent: not clipped."""
-    schedule: Literal["constant", "cosine", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "step", "stall"] = "constant"
     warmup: int = Field(0, ge=0)
     """Steps over which the learning rate rises from 0."""
     floor: float = Field(0.0, ge=0, le=1)
@@ -74,7 +74,13 @@ class OptimConfig(Section):
     step_every: int = Field(10_000, gt=0)
     """Step schedule only: steps between two drops."""
     step_factor: float = Field(0.5, gt=0, le=1)
-    """Step schedule only: what a drop multiplies the learning rate by."""
+    """Step and stall schedules: what a drop multiplies the learning rate by."""
+    stall_epochs: int = Field(20, gt=0)
+    """Stall schedule only: epochs without a new lowest validation loss before drops begin."""
+    stalls: int = Field(1, gt=0)
+    """Stall schedule only: how often that has to happen."""
+    stall_every: int = Field(5, gt=0)
+    """Stall schedule only: epochs between two drops."""
 
 
 class TrainConfig(Section):

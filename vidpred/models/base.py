@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -83,6 +84,14 @@ class VideoModel(nn.Module):
 
     def begin_step(self, step: int) -> None:
         """Told before every step of training (the first is 0); for losses that change in its course."""
+
+    def begin_epoch(self, epoch: int, validations: Sequence[tuple[int, float]]) -> None:
+        """Told before every epoch of training (the first is 0), also one that is gone on with.
+
+        Args:
+            epoch: whole epochs that are over.
+            validations: after how many epochs there was a validation, and its loss; in order.
+        """
 
     def forward(self, *args: Any, **kwargs: Any) -> dict[str, Tensor]:
         """Same as `loss`; wrappers such as DistributedDataParallel hook into this name."""

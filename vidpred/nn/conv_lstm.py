@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vidpred.errors import ConfigError, unknown_name
+from vidpred.nn.conv_cell import ConvCell, zeros_like_frames
 from vidpred.ops import ShapeError, lstm_gates
 
 Peephole = Literal["none", "channel", "pixel"]
@@ -22,7 +23,7 @@ class ConvState(NamedTuple):
     cell: Tensor  # (N, hidden, H, W)
 
 
-class ConvLSTMCell(nn.Module):
+class ConvLSTMCell(ConvCell[ConvState]):
     """One layer, one step (seed 001, eq. 3.1)::
 
         i = σ(W_xi * x + W_hi * h + w_ci ∘ c + b_i)
@@ -30,9 +31,6 @@ class ConvLSTMCell(nn.Module):
         c' = f ∘ c + i ∘ tanh(W_xc * x + W_hc * h + b_c)
         o = σ(W_xo * x + W_ho * h + w_co ∘ c' + b_o)
         h' = o ∘ tanh(c')
-
-    What the input contributes to the gates does not wait for the state, so it has a method of its own: for
-    inputs known beforehand call `of_input` once on all of them, and `step` for each.
 
     Attributes:
         input: the convolution W_x with the bias, to the gates i, f, g, o, (4 * hidden, input, K, K).
@@ -54,10 +52,9 @@ class ConvLSTMCell(nn.Module):
         peephole: Peephole = "none",
         size: tuple[int, int] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(input_channels, hidden_channels)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ConfigError(f"the kernel of a ConvLSTM must have an odd size, got {kernel_size}")
-        self.input_channels, self.hidden_channels = input_channels, hidden_channels
         padding, gates = kernel_size // 2, 4 * hidden_channels
         self.input = nn.Conv2d(input_channels, gates, kernel_size, padding=padding, bias=bias)
         self.hidden = nn.Conv2d(hidden_channels, gates, kernel_size, padding=padding, bias=False)
@@ -70,40 +67,17 @@ class ConvLSTMCell(nn.Module):
             pixels = size if peephole == "pixel" and size else ()
             self.peephole = nn.Parameter(torch.zeros(3, hidden_channels, *pixels))
 
-    def of_input(self, frames: Tensor) -> Tensor:
-        """The gates' share of the input: (..., input, H, W) -> (..., 4 * hidden, H, W)."""
-        gates: Tensor = self.input(frames.flatten(0, -4))
-        return gates.unflatten(0, frames.shape[:-3])
-
     def step(self, of_input: Tensor, state: ConvState) -> ConvState:
-        """The next state, from what `of_input` gave for one frame, (N, 4 * hidden, H, W)."""
+        """The next state (see `ConvCell.step`)."""
         gates = self.hidden(state.hidden)
         if self.peephole is None:
             return ConvState(*lstm_gates(gates, state.cell, extra=of_input))
         w_i, w_f, w_o = self.peephole.unbind()
         return ConvState(*lstm_gates(gates, state.cell, extra=of_input, peephole=(w_i, w_f, w_o)))
 
-    def forward(self, frame: Tensor, state: ConvState | None = None) -> ConvState:
-        """The state after `frame`, (N, input, H, W); from zeros where no state is given."""
-        return self.step(self.of_input(frame), self.initial(frame) if state is None else state)
-
-    def run(self, frames: Tensor, state: ConvState) -> tuple[Tensor, ConvState]:
-        """All steps over known inputs, time first.
-
-        (T, N, input, H, W) -> every hidden state, (T, N, hidden, H, W), and the last state.
-        """
-        outputs = []
-        for of_input in self.of_input(frames).unbind():
-            state = self.step(of_input, state)
-            outputs.append(state.hidden)
-        return torch.stack(outputs), state
-
     def initial(self, frames: Tensor) -> ConvState:
         """The state before the first of frames (..., N, input, H, W): zeros, laid out as the frames are."""
-        batch, _, height, width = frames.shape[-4:]
-        zeros = frames.new_zeros(batch, height, width, self.hidden_channels).movedim(-1, 1)
-        if not frames.flatten(0, -4).is_contiguous(memory_format=torch.channels_last):
-            zeros = zeros.contiguous()
+        zeros = zeros_like_frames(frames, self.hidden_channels)
         return ConvState(zeros, zeros)
 
 

@@ -53,6 +53,8 @@ class Progress:
     best: float = math.inf
     seconds: float = 0.0
     """Time spent training, over all sittings."""
+    validations: list[tuple[int, float]] = field(default_factory=list)
+    """After how many epochs there was a validation, and its loss."""
 
 
 @dataclass
@@ -147,6 +149,7 @@ class _Training:
         window = Window()
         while not self._is_over():
             self.model.train()
+            self.plain_model.begin_epoch(self.progress.epoch, self.progress.validations)
             for batch in self._batches(self.data, self._order()):
                 window.add(*self._step(batch))
                 self.progress.step += 1
@@ -170,7 +173,7 @@ class _Training:
         """One step of the optimiser; returns the terms of the loss and how many frames it saw."""
         step, settings, device = self.progress.step, self.settings, self.accelerator.device
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config.optim, step, self.last_step)
+            group["lr"] = self._learning_rate(step)
         self.plain_model.begin_step(step)
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         noise = seeded(settings.seed, step * world + rank, device)
@@ -230,6 +233,7 @@ class _Training:
         if over or epoch % self.settings.validate_every == 0:
             terms = self._validate()
             self._record("val", terms)
+            self.progress.validations.append((epoch, terms["loss"]))
             best = terms["loss"] < self.progress.best
             if best:
                 self.progress.best = terms["loss"]
@@ -275,8 +279,11 @@ class _Training:
 
     def _log(self, values: dict[str, float]) -> None:
         self.display.update(self._extent()[1], self.progress.epoch + 1, values)
-        rate = learning_rate(self.config.optim, self.progress.step - 1, self.last_step)
-        self._record("train", values | {"learning_rate": rate})
+        self._record("train", values | {"learning_rate": self._learning_rate(self.progress.step - 1)})
+
+    def _learning_rate(self, step: int) -> float:
+        progress = self.progress
+        return learning_rate(self.config.optim, step, self.last_step, progress.epoch, progress.validations)
 
     def _record(self, split: str, values: dict[str, float]) -> None:
         if not self.accelerator.is_main_process:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
@@ -29,8 +29,18 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: OptimConfig) ->
     return torch.optim.Adam(parameters, lr=settings.learning_rate, betas=settings.betas, eps=settings.epsilon)
 
 
-def learning_rate(settings: OptimConfig, step: int, last_step: int | None) -> float:
+def learning_rate(
+    settings: OptimConfig,
+    step: int,
+    last_step: int | None,
+    epoch: int = 0,
+    validations: Sequence[tuple[int, float]] = (),
+) -> float:
     """The learning rate of a step (the first is 0) in a training of `last_step` steps.
+
+    Args:
+        epoch: whole epochs that are over.
+        validations: after how many epochs there was a validation, and its loss; in order.
 
     Raises:
         ConfigError: the cosine schedule is asked for and the number of steps is not known.
@@ -44,4 +54,8 @@ def learning_rate(settings: OptimConfig, step: int, last_step: int | None) -> fl
         factor *= schedules.cosine(step, last_step, settings.floor)
     elif settings.schedule == "step":
         factor *= schedules.staircase(step, settings.step_every, settings.step_factor)
+    elif settings.schedule == "stall":
+        since = schedules.stalled(validations, settings.stall_epochs, settings.stalls)
+        if since is not None:
+            factor *= schedules.staircase(epoch - since, settings.stall_every, settings.step_factor)
     return settings.learning_rate * factor
