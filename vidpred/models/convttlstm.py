@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
+from vidpred.errors import ConfigError
 from vidpred.models.base import require_divisible
 from vidpred.models.feedback import FeedbackModel, FeedbackOptions
 from vidpred.nn.conv_cell import AnyConvCell
@@ -18,18 +20,19 @@ from vidpred.nn.recurrent_blocks import RecurrentBlocks
 from vidpred.nn.tensor_train_kernel import TensorTrainKernelConv2d
 
 Cell = Literal["convttlstm", "convlstm", "convlstm_ttd"]
-_NEEDS: dict[Cell, set[str]] = {
+_SIZES: Mapping[Cell, set[str]] = {
     "convttlstm": {"order", "steps", "rank"},
     "convlstm": set(),
     "convlstm_ttd": {"order", "rank"},
 }
+"""The options beyond the kernel that a cell has."""
 
 
 class CellOptions(FeedbackOptions):
-    """Which layers a network of seed 002 has."""
+    """Which layers a network of seed 002 has; `order`, `steps` and `rank` are absent where a cell has none."""
 
     cell: Cell = "convttlstm"
-    """``convttlstm``; ``convlstm``, the baseline; ``convlstm_ttd``, whose input kernels are stored as a
+    """``convttlstm``; ``convlstm``, the baseline; ``convlstm_ttd``, the baseline with its input kernels stored as a
     classic tensor-train (eq. 12, 13)."""
     kernel_size: int = Field(5, gt=0)
     order: int | None = Field(None, gt=0)
@@ -39,25 +42,19 @@ class CellOptions(FeedbackOptions):
     rank: int | None = Field(None, gt=0)
     """Channels, or classic ranks, of the tensor-train."""
 
-    @model_validator(mode="after")
-    def _fits_the_cell(self) -> CellOptions:
-        needs = _NEEDS[self.cell]
-        for name in ("order", "steps", "rank"):
-            if (getattr(self, name) is not None) != (name in needs):
-                raise ValueError(f"the cell {self.cell} {'needs' if name in needs else 'has no'} {name}")
-        return self
-
     def make_cell(self, inputs: int, hidden: int) -> AnyConvCell:
-        """One layer."""
+        """One layer. Raises `ConfigError` for a size that the cell lacks or does not have."""
+        given = {name: getattr(self, name) for name in ("order", "steps", "rank")}
+        for name, value in given.items():
+            if (value is not None) != (name in _SIZES[self.cell]):
+                wrong = "has no" if value is not None else "needs"
+                raise ConfigError(f"the cell {self.cell} {wrong} model.{name}")
+        sizes = {name: value for name, value in given.items() if value is not None}
         if self.cell == "convttlstm":
-            return ConvTTLSTMCell(
-                inputs, hidden, self.kernel_size, order=self.order, steps=self.steps, rank=self.rank
-            )
+            return ConvTTLSTMCell(inputs, hidden, self.kernel_size, **sizes)
         cell = ConvLSTMCell(inputs, hidden, self.kernel_size)
         if self.cell == "convlstm_ttd":
-            cell.input = TensorTrainKernelConv2d(
-                inputs, 4 * hidden, self.kernel_size, order=self.order, rank=self.rank
-            )
+            cell.input = TensorTrainKernelConv2d(inputs, 4 * hidden, self.kernel_size, **sizes)
         return cell
 
 

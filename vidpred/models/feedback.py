@@ -98,9 +98,7 @@ class FeedbackModel(VideoModel):
             collected.append(output)
         return collected
 
-    def _go_on(
-        self, output: Any, memory: Any, truth: Tensor, is_true: Tensor | None
-    ) -> tuple[Any, Any]:
+    def _go_on(self, output: Any, memory: Any, truth: Tensor, is_true: Tensor | None) -> tuple[Any, Any]:
         """Sees what it predicted last, or of some sequences the truth."""
         seen = self.image(output)
         return self.observe((seen if is_true is None else torch.where(is_true, truth, seen))[None], memory)

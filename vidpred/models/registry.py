@@ -9,6 +9,7 @@ from vidpred import config
 from vidpred.errors import ConfigError, unknown_name
 from vidpred.models.base import VideoModel
 from vidpred.models.convlstm import ConvLSTM
+from vidpred.models.convttlstm import ConvTTLSTM
 from vidpred.models.flow_autoencoder import FlowAutoencoder
 from vidpred.models.rnn import RNN
 from vidpred.models.vpn import VPN
@@ -16,6 +17,9 @@ from vidpred.models.vrnn import VRNN
 
 MODELS: Mapping[str, type[VideoModel]] = {
     "convlstm": ConvLSTM,
+    "convlstm12": ConvTTLSTM,
+    "convlstm12_ttd": ConvTTLSTM,
+    "convttlstm": ConvTTLSTM,
     "flow_autoencoder": FlowAutoencoder,
     "rnn": RNN,
     "vpn": VPN,

@@ -156,9 +156,10 @@ def _save_for_backward(ctx: Any, inputs: tuple[Tensor | None, ...], output: tupl
 def _backward(
     ctx: Any, grad_hidden: Tensor | None, grad_new_cell: Tensor | None
 ) -> tuple[Tensor | None, ...]:
-    _, _, _, extra, bias, w_i, _, _ = ctx.saved_tensors
+    saved = ctx.saved_tensors  # read once: under activation checkpointing torch allows no second time
+    _, _, _, extra, bias, w_i, _, _ = saved
     grad_gates, grad_cell, grad_bias, grad_peephole = torch.ops.vidpred.lstm_gates_backward(
-        grad_hidden, grad_new_cell, *ctx.saved_tensors
+        grad_hidden, grad_new_cell, *saved
     )
     return (
         grad_gates,
