@@ -52,7 +52,7 @@ def test_a_share_falls_by_so_much_an_epoch_since_then_and_stays_at_zero():
 
 
 def test_the_published_recipe():
-    """No new minimum after epoch 5: from epoch 25 on less teacher forcing, from 45 on lower learning rates."""
+    """No new minimum after epoch 5: from 25 on less teacher forcing, from 45 on lower learning rates."""
     losses = after(5, 4, 3, 2, 1, *[1.5] * 95)
     first, second = (schedules.stalled(losses, 20, times) for times in (1, 2))
     assert (first, second) == (25, 45)

@@ -1,9 +1,9 @@
 """Schedules of learning rates and of scheduled sampling: pure functions of how far training has come.
 
-The recipe of seed 002 as the authors published it (sec. 4 and their training script): full teacher forcing until the
-validation loss has `stalled` for 20 epochs, from then on the share of true frames is to `fall` by 0.004 an epoch (0.002 in
-their optimised version); when the validation loss has stalled for 20 epochs more, the learning rate is multiplied by 0.98 every 5 epochs
-(a `staircase` since then).
+The recipe of seed 002 as the authors published it (sec. 4 and their training script): full teacher forcing
+until the validation loss has `stalled` for 20 epochs, from then on the share of true frames is to `fall` by
+0.004 an epoch (0.002 in their optimised version); when the loss has stalled for 20 epochs more, the learning
+rate is multiplied by 0.98 every 5 epochs (a `staircase` since then).
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ _SIZES: Mapping[Cell, set[str]] = {
 
 
 class CellOptions(FeedbackOptions):
-    """Which layers a network of seed 002 has; `order`, `steps` and `rank` are absent where a cell has none."""
+    """Which layers a network of seed 002 has; `order`, `steps` and `rank` are absent where it has none."""
 
     cell: Cell = "convttlstm"
-    """``convttlstm``; ``convlstm``, the baseline; ``convlstm_ttd``, the baseline with its input kernels stored as a
+    """``convttlstm``; ``convlstm``, the baseline; ``convlstm_ttd``, the same with its input kernels stored as a
     classic tensor-train (eq. 12, 13)."""
     kernel_size: int = Field(5, gt=0)
     order: int | None = Field(None, gt=0)
@@ -109,11 +109,11 @@ class ConvTTLSTM(FeedbackModel):
 
     @torch.no_grad()
     def predict(self, context: Tensor, horizon: int, **choices: Any) -> Tensor:
-        """As `FeedbackModel.predict`. What is fed back is what the network gave; what is returned is clipped."""
+        """As `FeedbackModel.predict`: what is returned is clipped, what is fed back is not."""
         return super().predict(context, horizon, **choices).clamp(0, 1)
 
     def observe(self, frames: Tensor, memory: list[Any] | None, last: int = 1) -> tuple[Tensor, list[Any]]:
-        """(T, N, C, H, W) -> the frames after the last of them, (last, N, C, H, W), and the layers' states."""
+        """(T, N, C, H, W) -> the frames after the last of them, (last, N, C, H, W); the layers' states."""
         features, states = self.blocks.run(F.pixel_unshuffle(frames, self.options.patch), memory)
         pixels = self.output(features[-last:].flatten(0, 1))
         image = F.pixel_shuffle(pixels, self.options.patch).unflatten(0, (last, -1))

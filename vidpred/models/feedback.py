@@ -31,8 +31,8 @@ class FeedbackOptions(ModelOptions):
     learn_context: bool = False
     """Whether the training loss also covers the predictions of frames 2 to `context`."""
     checkpoint: bool = False
-    """Whether a training step keeps only the memory between frames that are predicted one by one and computes the rest
-    again for the gradient: a third more time, for memory that hardly grows with the horizon."""
+    """Whether a training step keeps only the memory between frames that are predicted one by one and computes
+    the rest again for the gradient: a third more time, for memory that hardly grows with the horizon."""
 
 
 class FeedbackModel(VideoModel):

@@ -90,7 +90,7 @@ class ConvTTLSTM(nn.Module):
         output, (h, c) = layer(frames)                   # frames (N, T, 1, H, W)
         output, (h, c) = layer(more_frames, (h, c))      # goes on from there
 
-    It differs from `vidpred.nn.ConvLSTM` in that the gates see the last `steps` hidden states, so h holds that many.
+    Unlike those of `vidpred.nn.ConvLSTM` its gates see the last `steps` hidden states, so h holds that many.
 
     Args:
         input_channels: C of the frames.

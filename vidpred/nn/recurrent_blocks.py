@@ -12,7 +12,7 @@ from vidpred.nn.conv_cell import AnyConvCell
 
 
 class RecurrentBlocks(nn.Module):
-    """Blocks of recurrent layers; from the third on, a block's output is joined with that of the block two before.
+    """Blocks of recurrent layers; from the third on their output is joined with that of the one two before.
 
     All layers of a block have as many channels. With four blocks the fourth sees the third and the first, and
     what comes out is the fourth and the second.

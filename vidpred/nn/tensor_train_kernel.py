@@ -1,7 +1,6 @@
-"""Convolutions whose kernel is stored as a classic tensor-train (seed 002, eq. 13, after Garipov et al. 2016)."""
+"""Convolutions with kernels stored as classic tensor-trains (seed 002, eq. 13, after Garipov et al. 2016)."""
 
 from __future__ import annotations
-
 
 import torch
 import torch.nn.functional as F
