@@ -32,8 +32,8 @@ class CellOptions(FeedbackOptions):
     """Which layers a network of seed 002 has; `order`, `steps` and `rank` are absent where it has none."""
 
     cell: Cell = "convttlstm"
-    """``convttlstm``; ``convlstm``, the baseline; ``convlstm_ttd``, the same with its input kernels stored as a
-    classic tensor-train (eq. 12, 13)."""
+    """``convttlstm``; ``convlstm``, the baseline; ``convlstm_ttd``, the same with input kernels stored as
+    classic tensor-trains (eq. 12, 13)."""
     kernel_size: int = Field(5, gt=0)
     order: int | None = Field(None, gt=0)
     """Factors N of the tensor-train."""

@@ -12,6 +12,7 @@ from vidpred.errors import ConfigError
 from vidpred.nn.conv_cell import ConvCell, zeros_like_frames
 from vidpred.nn.tensor_train import TensorTrainConv2d, TensorTrainMemory, TensorTrainPreprocessing
 from vidpred.ops import ShapeError, lstm_gates
+from vidpred.ops.tensor_train_conv import link_is_faster
 
 
 class ConvTTState(NamedTuple):
@@ -67,6 +68,9 @@ class ConvTTLSTMCell(ConvCell[ConvTTState]):
     def step(self, of_input: Tensor, state: ConvTTState) -> ConvTTState:
         """The next state (see `ConvCell.step`)."""
         windows, memory = self.preprocessing(state.hidden, state.memory)
+        if link_is_faster(of_input):  # the gates are one more link, the input's share its younger state
+            gates = self.chain(windows, (self.last_core.weight, of_input))
+            return ConvTTState(*lstm_gates(gates, state.cell), memory)
         gates = self.last_core(self.chain(windows))
         return ConvTTState(*lstm_gates(gates, state.cell, extra=of_input), memory)
 

@@ -18,8 +18,8 @@ class TensorTrainMemory(NamedTuple):
 
     states: tuple[Tensor, ...]
     """The last ``window - 1`` states, each (N, C, H, W)."""
-    windows: tuple[Tensor, ...]
-    """The last ``order - 1`` windows, preprocessed for all positions, each (N, order * rank, H, W)."""
+    windows: tuple[tuple[Tensor, ...], ...]
+    """The last ``order - 1`` windows, preprocessed for each of the `order` positions, (N, rank, H, W)."""
 
 
 class TensorTrainPreprocessing(nn.Module):
@@ -58,7 +58,7 @@ class TensorTrainPreprocessing(nn.Module):
     def initial(self, batch: int, height: int, width: int) -> TensorTrainMemory:
         """The memory before the first state."""
         zeros = self.weight.new_zeros(batch, self.channels, height, width)
-        reduced = self.bias.view(-1, 1, 1).expand(batch, -1, height, width)
+        reduced = self.bias.view(-1, 1, 1).expand(batch, -1, height, width).split(self.rank, dim=1)
         return TensorTrainMemory((zeros,) * (self.window - 1), (reduced,) * (self.order - 1))
 
     def forward(self, newest: Tensor, memory: TensorTrainMemory) -> tuple[list[Tensor], TensorTrainMemory]:
@@ -80,15 +80,10 @@ class TensorTrainPreprocessing(nn.Module):
         )
         states = (*memory.states, newest)
         window = newest if self.window == 1 else torch.cat(states[::-1], dim=1)
-        windows = (
-            *memory.windows,
-            convolve_to_few_channels(window, self.weight, self.bias),
-        )
+        reduced = convolve_to_few_channels(window, self.weight, self.bias)
+        windows = (*memory.windows, reduced.split(self.rank, dim=1))
         positions = range(self.order, 0, -1)
-        reduced = [
-            windows[-position].narrow(1, (position - 1) * self.rank, self.rank) for position in positions
-        ]
-        return reduced, TensorTrainMemory(states[1:], windows[1:])
+        return [windows[-n][n - 1] for n in positions], TensorTrainMemory(states[1:], windows[1:])
 
 
 class TensorTrainConv2d(nn.Module):
@@ -110,9 +105,18 @@ class TensorTrainConv2d(nn.Module):
         self.cores = nn.ParameterList(link.weight for link in links)
         self.biases = nn.ParameterList(link.bias for link in links)
 
-    def forward(self, states: list[Tensor]) -> Tensor:
-        """States from `TensorTrainPreprocessing`, oldest first, to V, (N, rank, H, W)."""
-        return tensor_train_conv(states, tuple(self.cores), tuple(self.biases))
+    def forward(self, states: list[Tensor], last: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """States from `TensorTrainPreprocessing`, oldest first, to V, (N, rank, H, W).
+
+        Args:
+            states: `order` of them, each (N, rank, H, W).
+            last: a core (out, rank, K, K) and a state (N, out, H, W) for one link more, whose value of `out`
+                channels is then returned.
+        """
+        if last is None:
+            return tensor_train_conv(states, tuple(self.cores), tuple(self.biases))
+        core, state = last
+        return tensor_train_conv([*states, state], (*self.cores, core), (*self.biases, None))
 
 
 def _require_order(order: int) -> None:
