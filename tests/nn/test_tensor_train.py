@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._pytree import tree_leaves
 
 from vidpred import ops
 from vidpred.errors import ConfigError
@@ -121,12 +122,11 @@ def test_a_step_leaves_the_memory_it_was_given_as_it_is(backend):
     memory = preprocessing.initial(1, 4, 4)
     for _ in range(3):
         newest = torch.randn(1, CHANNELS, 4, 4, dtype=torch.float64)
-        before = [tensor.clone() for tensors in memory for tensor in tensors]
+        before = [tensor.clone() for tensor in tree_leaves(memory)]
         first, after = preprocessing(newest, memory)
         again, _ = preprocessing(newest, memory)
         torch.testing.assert_close(first, again, rtol=0, atol=0)
-        kept = [tensor for tensors in memory for tensor in tensors]
-        assert all(torch.equal(a, b) for a, b in zip(before, kept, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(before, tree_leaves(memory), strict=True))
         memory = after
 
 
