@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vidpred import runs
@@ -20,6 +22,7 @@ from vidpred.errors import ConfigError, DataError
 from vidpred.models.base import VideoModel
 
 _ENOUGH_FOR_A_MEAN = 1000
+_ENOUGH_FRAMES_FOR_A_MEAN = 20_000
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Batch:
 class Clips:
     """Frames from a user's own file, with the interface of `vidpred.data.FrameDataset`."""
 
-    def __init__(self, path: Path) -> None:
-        self._frames = torch.from_numpy(read_clip(path).copy())  # (N, T, C, H, W) uint8
+    def __init__(self, frames: NDArray[np.uint8]) -> None:
+        """`frames`: (N, T, C, H, W)."""
+        self._frames = torch.from_numpy(frames)
         self.frame_shape = tuple(self._frames.shape[1:])
 
     def __len__(self) -> int:
@@ -116,7 +120,13 @@ def wants_labels(model: VideoModel) -> bool:
 
 
 def open_sequences(
-    trained_on: DataConfig, file: Path | None, split: str, *, length: int, with_labels: bool = False
+    trained_on: DataConfig,
+    file: Path | None,
+    split: str,
+    *,
+    length: int,
+    least: int | None = None,
+    with_labels: bool = False,
 ) -> Sequences:
     """Opens what a model shall be tried on.
 
@@ -125,10 +135,13 @@ def open_sequences(
             made on the fly, the sequences are made on the fly too, of the wanted `length`.
         file: a data file, or a ``.npy`` or ``.npz`` file of clips, which has no splits.
         split: ``train``, ``val`` or ``test``.
+        length: of sequences made on the fly, and of windows where those of a file differ in length.
+        least: the length of windows where none of `length` fits; None: that is an error.
         with_labels: read the labels too.
 
     Raises:
-        DataError: the file or split is missing or damaged, or has no labels where they are wanted.
+        DataError: the file or split is missing or damaged, has no sequence that is long enough, or has no
+            labels where they are wanted.
     """
     file = file or (Path(trained_on.file) if trained_on.file else None)
     if file is None:
@@ -138,11 +151,14 @@ def open_sequences(
     if is_clips(file):
         if with_labels:
             raise DataError(f"{file} has no labels, but the model is conditioned on them")
-        return Sequences(Clips(file), str(file), {})
-    dataset = FrameDataset(file, split=split, with_labels=with_labels)
+        return Sequences(Clips(read_clip(file).copy()), str(file), {})
     with open_dataset(file) as opened:
         digests = opened.attributes.get("sha256", {})
-    return Sequences(dataset, f"{file} ({split})", digests)
+        if least is not None and opened[split].longest < length:
+            length = least
+    dataset = FrameDataset(file, split=split, with_labels=with_labels, length=length)
+    kind = f", windows of {length} frames" if dataset.windowed else ""
+    return Sequences(dataset, f"{file} ({split}{kind})", digests)
 
 
 def is_clips(file: Path) -> bool:
@@ -167,16 +183,22 @@ def has_split(trained_on: DataConfig, file: Path | None, split: str) -> bool:
 def mean_training_frame(trained_on: DataConfig, file: Path | None) -> Tensor | None:
     """The mean of each pixel over the training split (its first 1,000 sequences): (C, H, W) in [0, 1].
 
+    Where the sequences of a file differ in length, it is that of up to 20,000 frames from all of them.
     None where the file has no training split, as a file of clips.
     """
     if not has_split(trained_on, file, "train"):
         return None
-    training = open_sequences(trained_on, file, "train", length=trained_on.frames)
-    count = min(len(training), _ENOUGH_FOR_A_MEAN)
+    on_the_fly = file is None and trained_on.file is None
+    training = open_sequences(trained_on, file, "train", length=trained_on.frames if on_the_fly else 1)
+    if getattr(training.dataset, "windowed", False):
+        apart = -(-len(training) // _ENOUGH_FRAMES_FOR_A_MEAN)
+        numbers = range(0, len(training), apart)
+    else:
+        numbers = range(min(len(training), _ENOUGH_FOR_A_MEAN))
     total = torch.zeros(training.frame_shape[1:], dtype=torch.float64)
-    for batch in training.batches(range(count), batch=100):
+    for batch in training.batches(numbers, batch=100):
         total += batch.frames.sum(dim=(0, 1), dtype=torch.float64)
-    return (total / (count * training.frame_shape[0])).float()
+    return (total / (len(numbers) * training.frame_shape[0])).float()
 
 
 def require_positive(**values: int) -> None:
