@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from vidpred.data.clips import read_clip
 from vidpred.data.frames import FrameDataset
 from vidpred.data.hdf5 import open_dataset
 from vidpred.data.items import as_items
-from vidpred.errors import ConfigError, DataError
+from vidpred.data.video import read_video
+from vidpred.errors import ConfigError, DataError, unknown_name
 from vidpred.models.base import VideoModel
 
 _ENOUGH_FOR_A_MEAN = 1000
@@ -159,6 +162,31 @@ def open_sequences(
     dataset = FrameDataset(file, split=split, with_labels=with_labels, length=length)
     kind = f", windows of {length} frames" if dataset.windowed else ""
     return Sequences(dataset, f"{file} ({split}{kind})", digests)
+
+
+def open_video(file: Path, model: VideoModel, context: int, horizon: int, place: str = "end") -> Sequences:
+    """One sequence of a user's own video, resized and in the channels that the model expects.
+
+    Args:
+        file: a video file or a folder of pictures.
+        context: frames to give to the model.
+        horizon: frames that are to be predicted.
+        place: ``end``: the last `context` frames; ``start``: the first ones, and after them as many of the
+            `horizon` as the video has.
+
+    Raises:
+        DataError: the video cannot be read or has too few frames, or the model needs labels.
+        ConfigError: another place.
+    """
+    if place not in ("start", "end"):
+        raise unknown_name("part of a video", place, ("start", "end"))
+    if wants_labels(model):
+        raise DataError(f"{file} has no labels, but the model is conditioned on them")
+    if model.channels not in (1, 3):
+        raise DataError(f"the model expects frames of {model.channels} channels, a video has 1 or 3")
+    frames = read_video(file, channels=model.channels, size=model.size)
+    kept = list(islice(frames, context + horizon)) if place == "start" else list(deque(frames, context))
+    return Sequences(Clips(np.stack(kept)[None]), f"{file} ({place})", {})
 
 
 def is_clips(file: Path) -> bool:

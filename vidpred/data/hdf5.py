@@ -263,7 +263,7 @@ class LongSplitWriter:
     def __init__(self, group: h5py.Group, shape: Sequence[int], digests: dict[str, str]) -> None:
         self._group = group
         self._digests = digests
-        self._hash = hashlib.sha256()
+        self._hash: Any = hashlib.sha256()
         self._offsets = [0]
         self._strides: list[int] = []
         self._labels: list[NDArray[Any]] = []
@@ -339,7 +339,7 @@ class SequenceWriter:
     def long_split(
         self, name: str, shape: Sequence[int], windows_from: str = WINDOWS_FROM[0]
     ) -> Iterator[LongSplitWriter]:
-        """A split of sequences of any length, with frames of shape (C, H, W), to be appended inside the block.
+        """A split of sequences of any length, frames of shape (C, H, W), to be appended inside the block.
 
         Args:
             windows_from: ``start`` or ``end``, where the windows of a sequence are laid out from.

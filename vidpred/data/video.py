@@ -43,7 +43,8 @@ def read_video(
     together. A flipped bit that still decodes goes unnoticed; VP8, for one, has no checksums.
 
     Args:
-        path: an mp4, avi, webm or gif file, or a folder of png or jpg pictures in natural order (2 before 10).
+        path: an mp4, avi, webm or gif file, or a folder of png or jpg pictures in natural order (2 before
+            10).
         channels: 1 gives the luminance, 3 red, green and blue.
         size: (H, W) to resize to, with Pillow's triangle filter, which averages over what becomes one
             pixel; None keeps the size.
