@@ -214,9 +214,9 @@ def kth(
         str,
         typer.Option(
             "--clips",
-            help="How windows are cut when the file is read: every (one from each frame on), apart (no "
-            "overlap), convtt (every in training, else apart) or predrnn (from the end, no overlap, but every "
-            "3 frames for jogging and running).",
+            help="How windows are cut when the file is read: every (one from each frame on), apart "
+            "(no overlap), convtt (every in training, else apart) or predrnn (from the end, no overlap, "
+            "but every 3 frames for jogging and running).",
         ),
     ] = "convtt",
     frames: Annotated[

@@ -143,6 +143,7 @@ def _pictures(folder: Path, channels: int) -> Iterator[Image.Image]:
 def _decoded(path: Path, channels: int, file: IO[bytes] | None) -> Iterator[Image.Image]:
     av = load_av()
     frames = 0
+    progress: _Progress | None = None
     try:
         with av.open(file or str(path), options={"format_whitelist": _FORMATS}) as container:
             if not container.streams.video:
@@ -157,11 +158,13 @@ def _decoded(path: Path, channels: int, file: IO[bytes] | None) -> Iterator[Imag
                     frames += 1
             progress.end(frames)
     except (av.FFmpegError, OSError, EOFError) as error:
-        if frames == 0:
+        if progress is None:
             raise DataError(
                 f"{path} cannot be read as an mp4, avi, webm or gif video: {_lower(error)}"
             ) from error
-        raise DataError(f"{path} is damaged: {_lower(error)} after {_count(frames)}") from error
+        raise DataError(
+            f"{path} is damaged: {_lower(error)} after {_count(frames)}{progress.expected()}"
+        ) from error
 
 
 def _upright(frame: Any, channels: int) -> Image.Image:
@@ -203,7 +206,7 @@ class _Progress:
     def see_frame(self, frame: Any, before: int) -> None:
         """Takes down how far the video has come. Raises `DataError` for a frame that is marked corrupt."""
         if frame.is_corrupt:
-            raise DataError(f"{self._path} is damaged: frame {before + 1} is corrupt{self._expected()}")
+            raise DataError(f"{self._path} is damaged: frame {before + 1} is corrupt{self.expected()}")
         if frame.pts is not None:
             duration = frame.duration * frame.time_base if frame.duration else 1 / self._rate
             self._end = max(self._end, frame.pts * frame.time_base + duration - self._start)
@@ -214,9 +217,10 @@ class _Progress:
         if self._stated_end is not None:
             short |= self._stated_end - self._end > Fraction(_SPARE_FRAMES) / self._rate
         if frames == 0 or short:
-            raise DataError(f"{self._path} ends early: {_count(frames)} could be read{self._expected()}")
+            raise DataError(f"{self._path} ends early: {_count(frames)} could be read{self.expected()}")
 
-    def _expected(self) -> str:
+    def expected(self) -> str:
+        """How many frames there should be, as the end of a sentence."""
         expected = self._stated_packets
         if expected is None and self._stated_end is not None:
             expected = round(self._stated_end * self._rate)
