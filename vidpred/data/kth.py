@@ -12,6 +12,7 @@ import re
 import shlex
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -298,9 +299,18 @@ def generate_kth(
                 continue
             windows_from = clip_rule(clips, split, ACTIONS[0])[1]
             counts = outcome.splits[split] = SplitCounts(tuple(mine))
-            with file.long_split(split, (1, *size), windows_from) as writer:
-                for video in decoded(list(names), split, outcome.skipped, 1, size,
-                                     on_error=on_error, workers=workers, quiet=quiet):  # fmt: skip
+            stream = decoded(
+                list(names),
+                split,
+                outcome.skipped,
+                1,
+                size,
+                on_error=on_error,
+                workers=workers,
+                quiet=quiet,
+            )
+            with closing(stream), file.long_split(split, (1, *size), windows_from) as writer:
+                for video in stream:
                     name = names[video.source]
                     digests[video.source.name] = video.sha256
                     stride = clip_rule(clips, split, ACTIONS[name.action])[0]

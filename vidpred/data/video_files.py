@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -104,10 +104,18 @@ def generate_from_videos(
     ) as file:  # fmt: skip
         shape: tuple[int, ...] | None = None
         for split, mine in splits.items():
-            with _writer(file, split, spec) as write:
-                wanted = [VideoSource(name, names[name]) for name in mine]
-                for video in decoded(wanted, split, outcome.skipped, spec.channels, spec.size,
-                                     on_error=on_error, workers=workers, quiet=quiet):  # fmt: skip
+            videos = decoded(
+                [VideoSource(name, names[name]) for name in mine],
+                split,
+                outcome.skipped,
+                spec.channels,
+                spec.size,
+                on_error=on_error,
+                workers=workers,
+                quiet=quiet,
+            )
+            with closing(videos), _writer(file, split, spec) as write:
+                for video in videos:
                     shape = shape or video.shape
                     if video.shape != shape:
                         raise DataError(
@@ -139,11 +147,12 @@ def decoded(
     on_error: OnError,
     workers: int,
     quiet: bool,
-) -> Iterator[DecodedVideo]:
+) -> Generator[DecodedVideo]:
     """Decodes videos under a progress bar; why one cannot be is added to `skipped`, or raised on ``stop``."""
-    with progress_bar(quiet=quiet) as bar:
+    videos = decode_in_order(sources, channels=channels, size=size, workers=workers)
+    with progress_bar(quiet=quiet) as bar, closing(videos):
         shown = bar.add_task(task, total=len(sources), note="")
-        for video in decode_in_order(sources, channels=channels, size=size, workers=workers):
+        for video in videos:
             if not isinstance(video, DecodedVideo):
                 if on_error == "stop":
                     raise video
