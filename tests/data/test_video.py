@@ -189,6 +189,8 @@ def test_videos_are_found_below_folders_in_natural_order(tmp_path):
     for name in ("in/b/x10.mp4", "in/b/x9.AVI", "in/a/notes.txt", "in/p/2.png", "in/p/10.png", "y.webm"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "in/b/x9.AVI").rename(tmp_path / "elsewhere.avi")
+    (tmp_path / "in/b/x9.AVI").symlink_to(tmp_path / "elsewhere.avi")
     found = find_videos([tmp_path / "y.webm", tmp_path / "in"])
     assert list(found) == ["y.webm", "in/b/x9.AVI", "in/b/x10.mp4", "in/p"]
     assert found["in/p"] == tmp_path / "in" / "p"

@@ -53,7 +53,8 @@ class VideoSource:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(self.member)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        # RuntimeError: a member that is encrypted, or packed in a way that this Python does not know.
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise DataError(f"{self.place} cannot be read from its zip file: {error}") from error
 
 

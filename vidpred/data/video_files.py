@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import Progress
 
 from vidpred.data.decoding import DecodedVideo, VideoSource, decode_in_order
 from vidpred.data.hdf5 import SequenceWriter, create_dataset
@@ -92,7 +93,7 @@ def generate_from_videos(
     splits = _divided(list(names), {"val": val, "test": test}, seed)
     outcome = Outcome()
     sources: dict[str, str] = {}
-    with create_dataset(
+    with progress_bar(quiet=quiet) as bar, create_dataset(
         path,
         command=_command(inputs, spec, val, test, seed, on_error),
         config={
@@ -107,12 +108,12 @@ def generate_from_videos(
             videos = decoded(
                 [VideoSource(name, names[name]) for name in mine],
                 split,
+                bar,
                 outcome.skipped,
                 spec.channels,
                 spec.size,
                 on_error=on_error,
                 workers=workers,
-                quiet=quiet,
             )
             with closing(videos), _writer(file, split, spec) as write:
                 for video in videos:
@@ -140,18 +141,17 @@ def generate_from_videos(
 def decoded(
     sources: Sequence[VideoSource],
     task: str,
+    bar: Progress,
     skipped: list[str],
     channels: int,
     size: tuple[int, int] | None,
     *,
     on_error: OnError,
     workers: int,
-    quiet: bool,
 ) -> Generator[DecodedVideo]:
-    """Decodes videos under a progress bar; why one cannot be is added to `skipped`, or raised on ``stop``."""
-    videos = decode_in_order(sources, channels=channels, size=size, workers=workers)
-    with progress_bar(quiet=quiet) as bar, closing(videos):
-        shown = bar.add_task(task, total=len(sources), note="")
+    """Decodes videos as a task of `bar`; why one cannot be is added to `skipped`, or raised on ``stop``."""
+    shown = bar.add_task(task, total=len(sources), note="")
+    with closing(decode_in_order(sources, channels=channels, size=size, workers=workers)) as videos:
         for video in videos:
             if not isinstance(video, DecodedVideo):
                 if on_error == "stop":
