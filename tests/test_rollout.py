@@ -168,7 +168,9 @@ def test_pictures_are_chosen_by_the_name(tmp_path, result):
 
 def test_another_ending_is_refused_before_any_work(tmp_path, result):
     for name in ("x.mp5", "x"):
-        with pytest.raises(ConfigError, match=r"expected a name that ends in \.gif, \.mp4, \.png, \.h5 or \.npy"):
+        with pytest.raises(
+            ConfigError, match=r"expected a name that ends in \.gif, \.mp4, \.png, \.h5 or \.npy"
+        ):
             check_format(tmp_path / name)
     with pytest.raises(ConfigError, match="cannot tell"):
         write_rollout(result, tmp_path / "x.avi")

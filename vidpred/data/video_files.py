@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -93,16 +93,16 @@ def generate_from_videos(
     splits = _divided(list(names), {"val": val, "test": test}, seed)
     outcome = Outcome()
     sources: dict[str, str] = {}
-    with progress_bar(quiet=quiet) as bar, create_dataset(
-        path,
-        command=_command(inputs, spec, val, test, seed, on_error),
-        config={
-            "size": spec.size, "channels": spec.channels, "frames": spec.frames, "stride": spec.stride,
-            "val": val, "test": test, "on_error": on_error, "videos": splits,
-        },
-        seed=seed,
-        sources=sources,
-    ) as file:  # fmt: skip
+    with (
+        progress_bar(quiet=quiet) as bar,
+        create_dataset(
+            path,
+            command=_command(inputs, spec, val, test, seed, on_error),
+            config=asdict(spec) | {"val": val, "test": test, "on_error": on_error, "videos": splits},
+            seed=seed,
+            sources=sources,
+        ) as file,
+    ):
         shape: tuple[int, ...] | None = None
         for split, mine in splits.items():
             videos = decoded(
