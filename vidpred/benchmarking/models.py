@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,14 +16,16 @@ from vidpred.benchmarking.counters import count_flops, peak_bytes
 from vidpred.benchmarking.machine import why_no_kernels
 from vidpred.benchmarking.roofline import Peaks, Work, fraction, gflop_per_s
 from vidpred.benchmarking.rows import Row, Skipped, speedups
+from vidpred.benchmarking.straightforward import straightforward
 from vidpred.benchmarking.timer import interleaved_medians, stopwatch_for
 from vidpred.models.base import VideoModel
 from vidpred.models.feedback import FeedbackModel
-from vidpred.models.registry import MODELS, create_model
+from vidpred.models.registry import MODELS, create_model, model_class
 
 _BACKENDS = {"native": "native", "eager": "reference", "naive": "reference"}
 """The variants: the whole model on the kernels, on their plain-torch twins, and on those step by step: a
-memory that sees each frame only when its turn has come; the others convolve all known frames at once."""
+memory that sees each frame only when its turn has come, and a Conv-TT-LSTM that reduces every window of
+states in every step; the others convolve all known frames at once, and a window once."""
 
 
 Step = Callable[[Tensor], Any]
@@ -32,16 +34,34 @@ Step = Callable[[Tensor], Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A model at one of its presets."""
+    """A model at one of its presets, on other frames and batches than the preset's where that is said."""
 
     model: str
     preset: str
+    size: int | None = None
+    batch: int | None = None
 
 
-def cases(quick: bool, on_gpu: bool = False) -> list[Case]:
-    """Every registered model at ``tiny``; unless `quick` at ``small`` too, and on a GPU at ``paper``."""
+def cases(quick: bool, on_gpu: bool = False, only: Sequence[str] = ()) -> list[Case]:
+    """Every registered model at ``tiny``; unless `quick` at ``small`` too, and on a GPU at ``paper``.
+
+    On a CPU two networks of seed 002 run at the paper's width on smaller frames, to be compared.
+
+    Args:
+        quick: fewer.
+        on_gpu: whether they will run on one.
+        only: names of models; all, if there are none.
+
+    Raises:
+        ConfigError: a name that is no model's.
+    """
     presets = ["tiny"] if quick else ["tiny", "small", *(["paper"] if on_gpu else [])]
-    return [Case(model, preset) for preset in presets for model in MODELS]
+    chosen = [Case(model, preset) for preset in presets for model in MODELS]
+    if not quick and not on_gpu:
+        chosen += [Case(model, "paper", size=32, batch=2) for model in ("convlstm12", "convttlstm")]
+    for name in only:
+        model_class(name)  # raises where there is none
+    return [case for case in chosen if not only or case.model in only]
 
 
 def results_of(case: Case) -> int:
@@ -64,12 +84,17 @@ def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -
     settings = config.resolve(case.model, case.preset, MODELS[case.model].Options).config
     torch.manual_seed(0)
     data, use = settings.data, settings.eval
-    model = create_model(case.model, case.preset, size=data.size).to(device)
-    for stage, length, step, counted in (
-        ("training step", data.frames, _training_step(model, settings.train.context), data.frames),
-        ("rollout", use.context, _rollout(model, use.horizon), use.horizon),
-    ):
-        frames = torch.rand(settings.train.batch, length, model.channels, *model.size, device=device)
+    model = create_model(case.model, case.preset, size=case.size or data.size).to(device)
+    if isinstance(model, FeedbackModel):
+        model.true_share = 0.5  # halfway through scheduled sampling, for those that are trained by it
+    stages: list[tuple[str, int, Callable[[VideoModel], Step], int]] = [
+        ("training step", data.frames, partial(_training_step, context=settings.train.context), data.frames),
+        ("rollout", use.context, partial(_rollout, horizon=use.horizon), use.horizon),
+    ]
+    for stage, length, make_step, counted in stages:
+        batch = case.batch or settings.train.batch
+        frames = torch.rand(batch, length, model.channels, *model.size, device=device)
+        step = make_step(model)
         variants = {}
         for variant in _variants(case.model):
             backend = _BACKENDS[variant]
@@ -77,8 +102,8 @@ def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -
             if reason:
                 yield Skipped(f"{case.model} {case.preset} {stage}", variant, reason)
             else:
-                run = _on_backend(backend, step)
-                variants[variant] = _one_by_one(model, run) if variant == "naive" else run
+                naive = variant == "naive"
+                variants[variant] = _on_backend(backend, _one_by_one(model, make_step) if naive else step)
         work = Work(flops=count_flops(partial(step, frames)))
         peaks_of = {variant: peak_bytes(partial(run, frames)) for variant, run in variants.items()}
         seconds = interleaved_medians(variants, [frames], stopwatch_for(device), budget=budget)
@@ -123,10 +148,11 @@ def _variants(model: str) -> list[str]:
     return [variant for variant in _BACKENDS if variant != "naive" or seen_one_by_one]
 
 
-def _one_by_one(model: VideoModel, step: Step) -> Step:
-    """`step` with a model whose `observe` sees frame after frame."""
+def _one_by_one(trained: VideoModel, make_step: Callable[[VideoModel], Step]) -> Step:
+    """The step with a model of the same weights that sees frame after frame, as the formulas are printed."""
+    model = straightforward(trained)
     assert isinstance(model, FeedbackModel)
-    together = model.observe
+    step, together = make_step(model), model.observe
 
     def observe(frames: Tensor, memory: Any, last: int = 1) -> tuple[Any, Any]:
         outputs = []
