@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vidpred.errors import ConfigError
 from vidpred.nn.conv_cell import ConvCell, zeros_like_frames
 from vidpred.nn.tensor_train import TensorTrainConv2d, TensorTrainMemory, TensorTrainPreprocessing
-from vidpred.ops import ShapeError, lstm_gates
+from vidpred.ops import ShapeError, lstm_gates, tensor_train_conv
 from vidpred.ops.tensor_train_conv import link_is_faster
 
 
@@ -69,7 +69,8 @@ class ConvTTLSTMCell(ConvCell[ConvTTState]):
         """The next state (see `ConvCell.step`)."""
         windows, memory = self.preprocessing(state.hidden, state.memory)
         if link_is_faster(of_input):  # the gates are one more link, the input's share its younger state
-            gates = self.chain(windows, (self.last_core.weight, of_input))
+            cores, biases = (*self.chain.cores, self.last_core.weight), (*self.chain.biases, None)
+            gates = tensor_train_conv([*windows, of_input], cores, biases)
             return ConvTTState(*lstm_gates(gates, state.cell), memory)
         gates = self.last_core(self.chain(windows))
         return ConvTTState(*lstm_gates(gates, state.cell, extra=of_input), memory)

@@ -105,18 +105,9 @@ class TensorTrainConv2d(nn.Module):
         self.cores = nn.ParameterList(link.weight for link in links)
         self.biases = nn.ParameterList(link.bias for link in links)
 
-    def forward(self, states: list[Tensor], last: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        """States from `TensorTrainPreprocessing`, oldest first, to V, (N, rank, H, W).
-
-        Args:
-            states: `order` of them, each (N, rank, H, W).
-            last: a core (out, rank, K, K) and a state (N, out, H, W) for one link more, whose value of `out`
-                channels is then returned.
-        """
-        if last is None:
-            return tensor_train_conv(states, tuple(self.cores), tuple(self.biases))
-        core, state = last
-        return tensor_train_conv([*states, state], (*self.cores, core), (*self.biases, None))
+    def forward(self, states: list[Tensor]) -> Tensor:
+        """States from `TensorTrainPreprocessing`, oldest first, to V, (N, rank, H, W)."""
+        return tensor_train_conv(states, tuple(self.cores), tuple(self.biases))
 
 
 def _require_order(order: int) -> None:
