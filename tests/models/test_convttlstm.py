@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vidpred import create_model
-from vidpred.benchmarking.counters import peak_bytes
+from vidpred.benchmarking.counters import count_flops, peak_bytes
 from vidpred.errors import ConfigError
 from vidpred.models.convttlstm import ConvTTLSTM, ConvTTLSTMOptions
 
@@ -180,6 +180,12 @@ def test_full_teacher_forcing_is_all_frames_known_beforehand() -> None:
     model.true_share = 1 - 1e-9  # step by step, and still always the truth
     torch.testing.assert_close(model.loss(frames, 3)["loss"], full)
     assert seen == [5, 3, 1, 1]
+
+
+def test_the_work_of_a_rollout_can_be_counted() -> None:
+    """Its hooks on modules stumble over views of parameters where there is no autograd."""
+    model = small(hidden=[8]).float()
+    assert count_flops(lambda: model.predict(clips(3), 2)) > 0
 
 
 def test_presets_name_their_cell() -> None:

@@ -58,8 +58,9 @@ class TensorTrainPreprocessing(nn.Module):
     def initial(self, batch: int, height: int, width: int) -> TensorTrainMemory:
         """The memory before the first state."""
         zeros = self.weight.new_zeros(batch, self.channels, height, width)
-        reduced = self.bias.view(-1, 1, 1).expand(batch, -1, height, width).split(self.rank, dim=1)
-        return TensorTrainMemory((zeros,) * (self.window - 1), (reduced,) * (self.order - 1))
+        reduced = self.bias.view(-1, 1, 1) + zeros[:, :1]
+        windows = (reduced.split(self.rank, dim=1),) * (self.order - 1)
+        return TensorTrainMemory((zeros,) * (self.window - 1), windows)
 
     def forward(self, newest: Tensor, memory: TensorTrainMemory) -> tuple[list[Tensor], TensorTrainMemory]:
         """Takes the state of the last time step.
