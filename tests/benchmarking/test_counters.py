@@ -26,6 +26,19 @@ def test_of_a_masked_convolution_the_live_taps_count(mask):
         assert count_flops(lambda: ops.masked_conv2d(x, weight, mask=mask)) == dense
 
 
+@pytest.mark.parametrize("backend", ["native", "reference"])
+def test_of_a_tensor_train_every_link_counts(backend):
+    if ops.backend() != "native":
+        pytest.skip("the kernels are not built")
+    ranks = (3, 5, 4)
+    states = [torch.rand(2, rank, 6, 7, requires_grad=True) for rank in ranks]
+    cores = [torch.rand(5, 3, 3, 3, requires_grad=True), torch.rand(4, 5, 5, 5, requires_grad=True)]
+    once = 2 * 2 * 6 * 7 * (5 * 3 * 9 + 4 * 5 * 25)
+    with ops.use_backend(backend):
+        assert count_flops(lambda: ops.tensor_train_conv(states, cores)) == once
+        assert count_flops(lambda: ops.tensor_train_conv(states, cores).sum().backward()) == 3 * once
+
+
 def test_memory_is_that_of_the_results_that_are_alive_together():
     given = torch.zeros(1000)
 

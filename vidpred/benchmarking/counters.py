@@ -28,6 +28,8 @@ def count_flops(run: Callable[[], Any]) -> int:
     if ops.backend() == "native":
         own[torch.ops.vidpred.masked_conv2d] = _masked_conv2d
         own[torch.ops.vidpred.masked_conv2d_backward] = _masked_conv2d_backward
+        own[torch.ops.vidpred.tensor_train_conv] = _tensor_train_conv
+        own[torch.ops.vidpred.tensor_train_conv_backward] = _tensor_train_conv_backward
     with FlopCounterMode(display=False, custom_mapping=own) as counter:
         run()
     return int(counter.get_total_flops())
@@ -55,6 +57,17 @@ def peak_bytes(run: Callable[[], Any]) -> int:
     with _LiveTensors() as live:
         run()
     return live.peak
+
+
+def _tensor_train_conv(states: Sequence[Shape], cores: Sequence[Shape], *_: Any, **__: Any) -> int:
+    batch, _, height, width = states[0]
+    return 2 * batch * height * width * sum(math.prod(core) for core in cores)
+
+
+def _tensor_train_conv_backward(
+    grad: Shape, oldest: Shape, inner: Shape, cores: Sequence[Shape], *_: Any, **__: Any
+) -> int:
+    return 2 * _tensor_train_conv([oldest], cores)
 
 
 class _LiveTensors(TorchDispatchMode):

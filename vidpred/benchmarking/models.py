@@ -58,7 +58,7 @@ def cases(quick: bool, on_gpu: bool = False, only: Sequence[str] = ()) -> list[C
     presets = ["tiny"] if quick else ["tiny", "small", *(["paper"] if on_gpu else [])]
     chosen = [Case(model, preset) for preset in presets for model in MODELS]
     if not quick and not on_gpu:
-        chosen += [Case(model, "paper", size=32, batch=2) for model in ("convlstm12", "convttlstm")]
+        chosen += [Case(model, "paper", size=32, batch=4) for model in ("convlstm12", "convttlstm")]
     for name in only:
         model_class(name)  # raises where there is none
     return [case for case in chosen if not only or case.model in only]
