@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,6 +43,49 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_video():
+    """make_video(path, frames (n, H, W) or (n, H, W, 3) uint8): writes a video; all but webm lose nothing."""
+    av = pytest.importorskip("av")
+
+    def make(path, frames, rate=25):
+        codec, pixels, options = {
+            ".avi": ("ffv1", "gray", {}),
+            ".mp4": ("libx264", "gray", {"qp": "0"}),
+            ".webm": ("libvpx-vp9", "yuv420p", {"lossless": "1"}),
+            ".gif": ("gif", "gray", {}),
+        }[path.suffix]
+        if frames.ndim == 4:
+            pixels = {"ffv1": "bgr0", "libx264": "yuv444p", "gif": "rgb8"}.get(codec, pixels)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=rate, options=options)
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = pixels
+            if pixels == "gray":
+                stream.codec_context.color_range = 2  # full: black is 0, not 16
+            for frame in frames:
+                picture = av.VideoFrame.from_ndarray(frame, format="gray" if frame.ndim == 2 else "rgb24")
+                container.mux(stream.encode(picture.reformat(format=pixels)))
+            container.mux(stream.encode())
+        return path
+
+    return make
+
+
+@pytest.fixture
+def moving_frames():
+    """moving_frames(n, size, seed) -> (n, *size) uint8: a square that moves over a fixed noise."""
+
+    def make(count, size=(24, 32), seed=0):
+        frames = np.tile(np.random.default_rng(seed).integers(0, 200, size, np.uint8), (count, 1, 1))
+        for t, frame in enumerate(frames):
+            frame[(2 * t) % (size[0] - 6) :, t % (size[1] - 6) :][:6, :6] = 255 - t % 50
+        return frames
+
+    return make
 
 
 @pytest.fixture

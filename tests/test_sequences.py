@@ -8,7 +8,7 @@ from vidpred.config import DataConfig
 from vidpred.data.hdf5 import create_dataset
 from vidpred.errors import ConfigError, DataError
 from vidpred.models.baselines import Copy
-from vidpred.sequences import mean_training_frame, open_sequences, require_positive
+from vidpred.sequences import mean_training_frame, open_sequences, open_video, require_positive
 
 ON_THE_FLY = DataConfig(size=32, digit_size=16, frames=5, train=3, val=7)
 
@@ -119,6 +119,52 @@ def test_the_mean_frame_of_what_is_made_on_the_fly():
     sequences = open_sequences(ON_THE_FLY, None, "train", length=5)
     (everything,) = sequences.batches(range(3), 3)
     torch.testing.assert_close(mean_training_frame(ON_THE_FLY, None), everything.frames.mean(dim=(0, 1)))
+
+
+@pytest.fixture
+def long_file(tmp_path):
+    """Sequences of 9 and 4 frames, for training and testing, with a window from every frame on."""
+    frames = np.random.default_rng(0).integers(0, 256, (13, 1, 8, 10), dtype=np.uint8)
+    with create_dataset(tmp_path / "long.h5", command="test", config={}, seed=0, sources={}) as file:
+        for name in ("train", "test"):
+            with file.long_split(name, (1, 8, 10)) as split:
+                split.append([frames[:9]], stride=1)
+                split.append([frames[9:]], stride=1)
+    return tmp_path / "long.h5", frames
+
+
+def test_windows_are_as_long_as_asked_for(long_file):
+    path, frames = long_file
+    sequences = open_sequences(ON_THE_FLY, path, "test", length=6)
+    assert (len(sequences), sequences.frame_shape) == (4, (6, 1, 8, 10))
+    assert sequences.source == f"{path} (test, windows of 6 frames)"
+    (batch,) = sequences.batches([2], 1)
+    np.testing.assert_allclose(batch.frames[0], frames[2:8] / 255, rtol=1e-6)
+    assert len(open_sequences(ON_THE_FLY, path, "test", length=4)) == 6 + 1
+    with pytest.raises(DataError, match=r"windows of 10 frames .* has 9$"):
+        open_sequences(ON_THE_FLY, path, "test", length=10)
+
+
+def test_shorter_windows_do_where_the_longer_do_not_fit(long_file):
+    path, _ = long_file
+    assert open_sequences(ON_THE_FLY, path, "test", length=10, least=4).frame_shape[0] == 4
+    assert open_sequences(ON_THE_FLY, path, "test", length=9, least=4).frame_shape[0] == 9
+
+
+def test_the_mean_frame_is_that_of_all_frames_of_long_sequences(long_file):
+    path, frames = long_file
+    mean = mean_training_frame(ON_THE_FLY, path)
+    np.testing.assert_allclose(mean, frames.mean(axis=0) / 255, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("place", "expected"), [("end", slice(9, 12)), ("start", slice(0, 8))])
+def test_a_video_gives_the_frames_that_a_model_wants(tmp_path, make_video, moving_frames, place, expected):
+    frames = moving_frames(12)
+    path = make_video(tmp_path / "x.avi", frames)
+    sequences = open_video(path, Copy(3, (24, 32)), context=3, horizon=5, place=place)
+    (batch,) = sequences.batches([0], 1)
+    np.testing.assert_allclose(batch.frames[0], np.repeat(frames[expected, None], 3, 1) / 255, rtol=1e-6)
+    assert open_video(path, Copy(1, (8, 9)), 3, 5).frame_shape == (3, 1, 8, 9)
 
 
 def test_a_missing_file_is_named():

@@ -32,7 +32,10 @@ class Section(BaseModel):
 
 
 class DataConfig(Section):
-    """Where the sequences come from: a file, or moving objects made on the fly (the fields after `file`)."""
+    """Where the sequences come from: a file, or moving objects made on the fly (the fields after `file`).
+
+    Of those fields only `frames` matters where there is a file, if its sequences differ in length.
+    """
 
     file: str | None = None
     kind: Literal["mmnist", "shapes"] = "mmnist"
@@ -40,6 +43,7 @@ class DataConfig(Section):
     """Sequences in one epoch."""
     val: int = Field(1_000, gt=0)
     frames: int = Field(20, ge=2)
+    """Frames of a sequence made on the fly, or of a window of a longer one."""
     objects: int = Field(2, ge=1, le=4)
     motion: str = "razali"
     digits: str = "auto"

@@ -19,13 +19,15 @@ from vidpred.files import replacing
 from vidpred.models.base import VideoModel
 from vidpred.models.flow_autoencoder import FlowAutoencoder
 from vidpred.progress import progress_bar
+from vidpred.pyav import load_av
 from vidpred.sequences import Sequences, require_positive
 from vidpred.viz.contact_sheet import write_contact_sheet
 from vidpred.viz.flow import write_flow
 from vidpred.viz.frames import as_uint8
 from vidpred.viz.gif import write_gif
+from vidpred.viz.mp4 import write_mp4
 
-FORMATS = (".gif", ".png", ".h5", ".npy")
+FORMATS = (".gif", ".mp4", ".png", ".h5", ".npy")
 
 
 def rollout(
@@ -187,9 +189,11 @@ def draw_flow(
 
 
 def check_format(path: Path) -> None:
-    """Raises `ConfigError` unless `write_rollout` knows the kind of file."""
+    """Raises `ConfigError` unless `write_rollout` knows the kind of file and can write it."""
     if path.suffix.lower() not in FORMATS:
         raise ConfigError(f"cannot tell what to write to {path}: expected a name that ends in {_either()}")
+    if path.suffix.lower() == ".mp4":
+        load_av()
 
 
 def _either() -> str:
@@ -208,7 +212,7 @@ def write_rollout(
 ) -> None:
     """Writes a rollout in the format that the end of the name says.
 
-    - ``.gif``: an animation of the truth, where it is known, beside every sample;
+    - ``.gif``, ``.mp4``: an animation of the truth, where it is known, beside every sample;
     - ``.png``: a contact sheet, a column for every few frames;
     - ``.h5``: a data file as all others, readable by every command: in the split ``test``, first all
       sequences of sample 1, then those of sample 2, ...; each is its context followed by the prediction;
@@ -227,6 +231,8 @@ def write_rollout(
     match path.suffix.lower():
         case ".gif":
             write_gif(path, rollout.context, rollout.predicted, rollout.truth)
+        case ".mp4":
+            write_mp4(path, rollout.context, rollout.predicted, rollout.truth)
         case ".png":
             write_contact_sheet(path, rollout.context, rollout.predicted, rollout.truth, every=every)
         case ".npy":

@@ -159,10 +159,11 @@ def open_split(
 
     Args:
         split: ``train``, ``val`` or ``test``.
-        frames: length of sequences made on the fly, where it is not to be the training length.
+        frames: length of sequences made on the fly and of windows of longer ones, where it is not to be the
+            training length.
     """
     if data.file is not None:
-        return FrameDataset(data.file, split=split, with_labels=with_labels)
+        return FrameDataset(data.file, split=split, with_labels=with_labels, length=frames or data.frames)
     spec = moving_spec(data, frames)
     count = data.train if split == "train" else data.val
     return MovingDataset(spec, split=split, count=count, seed=data.seed, with_labels=with_labels)

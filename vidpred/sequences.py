@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vidpred import runs
@@ -16,10 +20,12 @@ from vidpred.data.clips import read_clip
 from vidpred.data.frames import FrameDataset
 from vidpred.data.hdf5 import open_dataset
 from vidpred.data.items import as_items
-from vidpred.errors import ConfigError, DataError
+from vidpred.data.video import read_video
+from vidpred.errors import ConfigError, DataError, unknown_name
 from vidpred.models.base import VideoModel
 
 _ENOUGH_FOR_A_MEAN = 1000
+_ENOUGH_FRAMES_FOR_A_MEAN = 20_000
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,9 @@ class Batch:
 class Clips:
     """Frames from a user's own file, with the interface of `vidpred.data.FrameDataset`."""
 
-    def __init__(self, path: Path) -> None:
-        self._frames = torch.from_numpy(read_clip(path).copy())  # (N, T, C, H, W) uint8
+    def __init__(self, frames: NDArray[np.uint8]) -> None:
+        """`frames`: (N, T, C, H, W)."""
+        self._frames = torch.from_numpy(frames)
         self.frame_shape = tuple(self._frames.shape[1:])
 
     def __len__(self) -> int:
@@ -116,7 +123,13 @@ def wants_labels(model: VideoModel) -> bool:
 
 
 def open_sequences(
-    trained_on: DataConfig, file: Path | None, split: str, *, length: int, with_labels: bool = False
+    trained_on: DataConfig,
+    file: Path | None,
+    split: str,
+    *,
+    length: int,
+    least: int | None = None,
+    with_labels: bool = False,
 ) -> Sequences:
     """Opens what a model shall be tried on.
 
@@ -125,10 +138,13 @@ def open_sequences(
             made on the fly, the sequences are made on the fly too, of the wanted `length`.
         file: a data file, or a ``.npy`` or ``.npz`` file of clips, which has no splits.
         split: ``train``, ``val`` or ``test``.
+        length: of sequences made on the fly, and of windows where those of a file differ in length.
+        least: the length of windows where none of `length` fits; None: that is an error.
         with_labels: read the labels too.
 
     Raises:
-        DataError: the file or split is missing or damaged, or has no labels where they are wanted.
+        DataError: the file or split is missing or damaged, has no sequence that is long enough, or has no
+            labels where they are wanted.
     """
     file = file or (Path(trained_on.file) if trained_on.file else None)
     if file is None:
@@ -138,11 +154,39 @@ def open_sequences(
     if is_clips(file):
         if with_labels:
             raise DataError(f"{file} has no labels, but the model is conditioned on them")
-        return Sequences(Clips(file), str(file), {})
-    dataset = FrameDataset(file, split=split, with_labels=with_labels)
+        return Sequences(Clips(read_clip(file).copy()), str(file), {})
     with open_dataset(file) as opened:
         digests = opened.attributes.get("sha256", {})
-    return Sequences(dataset, f"{file} ({split})", digests)
+        if least is not None and opened[split].longest < length:
+            length = least
+    dataset = FrameDataset(file, split=split, with_labels=with_labels, length=length)
+    kind = f", windows of {length} frames" if dataset.windowed else ""
+    return Sequences(dataset, f"{file} ({split}{kind})", digests)
+
+
+def open_video(file: Path, model: VideoModel, context: int, horizon: int, place: str = "end") -> Sequences:
+    """One sequence of a user's own video, resized and in the channels that the model expects.
+
+    Args:
+        file: a video file or a folder of pictures.
+        context: frames to give to the model.
+        horizon: frames that are to be predicted.
+        place: ``end``: the last `context` frames; ``start``: the first ones, and after them as many of the
+            `horizon` as the video has.
+
+    Raises:
+        DataError: the video cannot be read or has too few frames, or the model needs labels.
+        ConfigError: another place.
+    """
+    if place not in ("start", "end"):
+        raise unknown_name("part of a video", place, ("start", "end"))
+    if wants_labels(model):
+        raise DataError(f"{file} has no labels, but the model is conditioned on them")
+    if model.channels not in (1, 3):
+        raise DataError(f"the model expects frames of {model.channels} channels, a video has 1 or 3")
+    frames = read_video(file, channels=model.channels, size=model.size)
+    kept = list(islice(frames, context + horizon)) if place == "start" else list(deque(frames, context))
+    return Sequences(Clips(np.stack(kept)[None]), f"{file} ({place})", {})
 
 
 def is_clips(file: Path) -> bool:
@@ -167,16 +211,22 @@ def has_split(trained_on: DataConfig, file: Path | None, split: str) -> bool:
 def mean_training_frame(trained_on: DataConfig, file: Path | None) -> Tensor | None:
     """The mean of each pixel over the training split (its first 1,000 sequences): (C, H, W) in [0, 1].
 
+    Where the sequences of a file differ in length, it is that of up to 20,000 frames from all of them.
     None where the file has no training split, as a file of clips.
     """
     if not has_split(trained_on, file, "train"):
         return None
-    training = open_sequences(trained_on, file, "train", length=trained_on.frames)
-    count = min(len(training), _ENOUGH_FOR_A_MEAN)
+    on_the_fly = file is None and trained_on.file is None
+    training = open_sequences(trained_on, file, "train", length=trained_on.frames if on_the_fly else 1)
+    if getattr(training.dataset, "windowed", False):
+        apart = -(-len(training) // _ENOUGH_FRAMES_FOR_A_MEAN)
+        numbers = range(0, len(training), apart)
+    else:
+        numbers = range(min(len(training), _ENOUGH_FOR_A_MEAN))
     total = torch.zeros(training.frame_shape[1:], dtype=torch.float64)
-    for batch in training.batches(range(count), batch=100):
+    for batch in training.batches(numbers, batch=100):
         total += batch.frames.sum(dim=(0, 1), dtype=torch.float64)
-    return (total / (count * training.frame_shape[0])).float()
+    return (total / (len(numbers) * training.frame_shape[0])).float()
 
 
 def require_positive(**values: int) -> None:

@@ -78,5 +78,53 @@ def test_sequences_of_different_lengths_are_told(path):
     with h5py.File(path, "r+") as file:
         file["test/frames"] = np.zeros((9, 1, 6, 5), np.uint8)
         file["test/offsets"] = np.array([0, 4, 9])
-    with pytest.raises(DataError, match="differ in length"):
+    with pytest.raises(DataError, match="differ in length: expected a length of the windows"):
         FrameDataset(path, split="test")
+
+
+@pytest.fixture
+def long_file(tmp_path):
+    """Sequences of 9, 3 and 11 frames; every pixel of frame t of sequence s is 20 s + t."""
+    lengths, strides = (9, 3, 11), (2, 1, 0)
+    with (
+        create_dataset(tmp_path / "long.h5", command="", config={}, seed=0, sources={}) as file,
+        file.long_split("train", (1, 4, 4)) as writer,
+    ):
+        for s, (length, stride) in enumerate(zip(lengths, strides, strict=True)):
+            values = 20 * s + np.arange(length, dtype=np.uint8)
+            frames = np.broadcast_to(values[:, None, None, None], (length, 1, 4, 4))
+            writer.append([frames], stride=stride, labels=np.array([s + 5], np.uint8))
+    return tmp_path / "long.h5"
+
+
+@pytest.mark.parametrize(
+    ("length", "firsts"), [(3, [0, 2, 4, 6, 20, 40, 43, 46]), (4, [0, 2, 4, 40, 44]), (10, [40])]
+)
+def test_windows_of_any_length_are_cut_from_longer_sequences(long_file, length, firsts):
+    dataset = FrameDataset(long_file, length=length, with_labels=True)
+    assert dataset.windowed
+    assert (len(dataset), dataset.frame_shape) == (len(firsts), (length, 1, 4, 4))
+    order = list(range(len(firsts)))[::-1]
+    for index, item in zip(order, dataset.__getitems__(order), strict=True):
+        values = firsts[index] + np.arange(length)
+        np.testing.assert_array_equal(
+            item["frames"], np.broadcast_to(values[:, None, None, None], (length, 1, 4, 4))
+        )
+        assert item["labels"].tolist() == [firsts[index] // 20 + 5]
+
+
+def test_windows_are_read_by_loader_workers_too(long_file):
+    dataset = FrameDataset(long_file, length=4)
+    loader = DataLoader(dataset, batch_size=2, num_workers=2)
+    assert torch.cat(list(loader))[:, 0, 0, 0, 0].tolist() == [0, 2, 4, 40, 44]
+
+
+def test_the_longest_sequence_is_named_where_no_window_fits(long_file):
+    with pytest.raises(DataError, match=r"windows of 12 frames .* the longest sequence .* has 11$"):
+        FrameDataset(long_file, length=12)
+
+
+def test_sequences_of_one_length_are_taken_whole(path):
+    dataset = FrameDataset(path, length=2)
+    assert not dataset.windowed
+    assert dataset.frame_shape == (4, 3, 6, 5)

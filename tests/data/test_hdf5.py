@@ -105,6 +105,91 @@ def test_sequences_of_different_lengths_are_read_by_their_offsets(tmp_path):
         np.testing.assert_array_equal(file["val"].sequence(1), frames[4:])
 
 
+def long_written(path, seed=0, **options):
+    """Sequences of 5, 300 and 1 frames, given in pieces of uneven size; 300 are more than a chunk."""
+    frames = np.random.default_rng(seed).integers(0, 256, (306, 1, 16, 16), np.uint8)
+    with (
+        create_dataset(path, command="", config={}, seed=0, sources={}, **options) as file,
+        file.long_split("val", (1, 16, 16), "end") as writer,
+    ):
+        writer.append([frames[:5]], stride=3, labels=np.array([4], np.uint8))
+        writer.append(np.split(frames[5:305], [7, 8, 290]), labels=np.array([0], np.uint8))
+        writer.append([frames[305:]], stride=1, labels=np.array([2], np.uint8))
+        assert writer.lengths.tolist() == [5, 300, 1]
+    return frames
+
+
+def test_sequences_of_any_length_are_written_piece_by_piece(tmp_path):
+    frames = long_written(tmp_path / "data.h5")
+    with open_dataset(tmp_path / "data.h5") as file:
+        split, digests = file["val"], file.attributes["sha256"]
+        assert len(split) == 3
+        for i, (first, last) in enumerate([(0, 5), (5, 305), (305, 306)]):
+            np.testing.assert_array_equal(split.sequence(i), frames[first:last])
+        assert (split.windows_from, split.longest) == ("end", 300)
+        stored = {
+            "frames": frames,
+            "offsets": np.array([0, 5, 305, 306], np.int64),
+            "strides": np.array([3, 0, 1], np.int32),
+            "labels": np.array([[4], [0], [2]], np.uint8),
+        }
+        for name, values in stored.items():
+            found = np.asarray(getattr(split, name)[()])
+            assert found.dtype == values.dtype
+            np.testing.assert_array_equal(found, values)
+            assert digests[f"val/{name}"] == hashlib.sha256(values.tobytes()).hexdigest()
+        assert split.frames.chunks == (2**16 // 256, 1, 16, 16)
+
+
+def test_long_sequences_too_give_the_same_bytes_for_the_same_content(tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        long_written(tmp_path / name, seed)
+    first, second, other = ((tmp_path / name).read_bytes() for name in "abc")
+    assert first == second != other
+
+
+def test_as_many_sequences_as_are_appended_where_no_number_is_given(tmp_path):
+    content = sequences(5)
+    with (
+        create_dataset(tmp_path / "data.h5", command="", config={}, seed=0, sources={}) as file,
+        file.split("test", None, content["frames"].shape[1:]) as writer,
+    ):
+        for rows in (slice(0, 2), slice(2, None)):
+            writer.append(**{key: values[rows] for key, values in content.items()})
+        assert len(writer) == 5
+    with open_dataset(tmp_path / "data.h5") as file:
+        for key, values in content.items():
+            np.testing.assert_array_equal(getattr(file["test"], key)[()], values)
+
+
+def test_classes_and_their_groups_have_names(tmp_path):
+    long_written(tmp_path / "a.h5", classes=("walking", "running"), groups=["legs", "legs"])
+    with open_dataset(tmp_path / "a.h5") as file:
+        assert file.attributes["classes"] == ["walking", "running"]
+        assert file.attributes["groups"] == ["legs", "legs"]
+    long_written(tmp_path / "b.h5")
+    with open_dataset(tmp_path / "b.h5") as file:
+        assert not {"classes", "groups"} & file.attributes.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("offsets", [0, 5, 305, 307], "offsets go to 307, beyond its 306 frames"),
+        ("offsets", [0, 305, 5, 306], "offsets do not rise from 0"),
+        ("strides", [3, 0], "strides are not 3 numbers >= 0"),
+        ("strides", [3, 0, -1], "strides are not 3 numbers >= 0"),
+    ],
+)
+def test_offsets_and_strides_that_cannot_be_are_told(tmp_path, name, values, message):
+    long_written(tmp_path / "data.h5")
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        del file[f"val/{name}"]
+        file[f"val/{name}"] = np.array(values)
+    with pytest.raises(DataError, match=f"is damaged: val/{message}"):
+        open_dataset(tmp_path / "data.h5")
+
+
 @pytest.fixture
 def good(tmp_path):
     return written(tmp_path / "data.h5", {"train": sequences(40)})

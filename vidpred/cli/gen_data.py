@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vidpred.cli.options import Seed
+from vidpred.errors import ConfigError, unknown_name
 
 gen_data_app = typer.Typer(
-    name="gen-data", help="Make a data file of generated sequences.", no_args_is_help=True
+    name="gen-data",
+    help="Make a data file: generated sequences, your own videos, or KTH.",
+    no_args_is_help=True,
 )
 
 Out = Annotated[Path, typer.Option("--out", help="The HDF5 file to write.")]
@@ -110,6 +115,196 @@ def shapes(
         digit_size=digit_size,
         acceleration=acceleration,
     )
+
+
+OnErrorOption = Annotated[
+    str, typer.Option("--on-error", help="What a damaged or missing video does: stop, or skip it.")
+]
+Decoders = Annotated[int, typer.Option("--workers", min=0, help="Threads that decode; 0 picks one per core.")]
+
+
+@gen_data_app.command("video")
+def video(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...", help="mp4, avi, webm and gif files, folders of them, and folders of pictures."
+        ),
+    ],
+    out: Out,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            metavar="N|HxW",
+            help="Height and width of a frame; videos are stretched to it.",
+            show_default="that of the videos",
+        ),
+    ] = None,
+    grey: Annotated[bool, typer.Option("--grey/--color", help="One channel, or three.")] = False,
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            "--frames", min=1, help="Cut videos into clips of so many frames.", show_default="whole videos"
+        ),
+    ] = None,
+    stride: Annotated[
+        int,
+        typer.Option(
+            "--stride",
+            min=0,
+            help="Frames from the start of a clip, or of a window cut from a whole video, to the next; "
+            "0: no overlap.",
+        ),
+    ] = 0,
+    val: Annotated[str, typer.Option("--val", help="Videos for validation: a number or a fraction.")] = "0.1",
+    test: Annotated[str, typer.Option("--test", help="Videos for testing: a number or a fraction.")] = "0.1",
+    seed: Seed = 0,
+    on_error: OnErrorOption = "stop",
+    workers: Decoders = 0,
+) -> None:
+    """Your own videos, split video by video."""
+    from vidpred.data.video_files import VideoSpec, generate_from_videos
+
+    spec = VideoSpec(_size(size) if size else None, 1 if grey else 3, frames, stride)
+    made = generate_from_videos(
+        out,
+        inputs,
+        spec,
+        val=_share("--val", val),
+        test=_share("--test", test),
+        seed=seed,
+        on_error=_on_error(on_error),
+        workers=workers,
+    )
+    for sentence in made.skipped:
+        typer.echo(f"skipped: {sentence}")
+    if made.too_short:
+        typer.echo(
+            f"{len(made.too_short)} videos have fewer than {frames} frames: {', '.join(made.too_short)}"
+        )
+    parts = [f"{count} {split} ({made.frames[split]} frames)" for split, count in made.sequences.items()]
+    typer.echo(f"wrote {out}: {' + '.join(parts)} sequences{_without(made.skipped)}")
+    _say_if_no_validation(made.sequences, "--val")
+
+
+@gen_data_app.command("kth")
+def kth(
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="With the six official zip files, or the avi files in them."),
+    ],
+    out: Out,
+    size: Annotated[
+        str, typer.Option("--size", metavar="N|HxW", help="Height and width; videos are stretched to it.")
+    ] = "64",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Who is in which split: official, predrnn or svg.",
+            show_default="official, unless --train-persons or --test-persons",
+        ),
+    ] = None,
+    train_persons: Annotated[str, typer.Option(help="Persons to train on, such as 1-16 or 1,5,7-9.")] = "",
+    val_persons: Annotated[
+        str, typer.Option(help="Persons to validate on; taken out of the training part of predrnn and svg.")
+    ] = "",
+    test_persons: Annotated[str, typer.Option(help="Persons to test on.")] = "",
+    clips: Annotated[
+        str,
+        typer.Option(
+            "--clips",
+            help="How windows are cut when the file is read: every (one from each frame on), apart "
+            "(no overlap), convtt (every in training, else apart) or predrnn (from the end, no overlap, "
+            "but every 3 frames for jogging and running).",
+        ),
+    ] = "convtt",
+    frames: Annotated[
+        int,
+        typer.Option("--frames", min=1, help="Length of the windows that are counted; any can be cut later."),
+    ] = 20,
+    sequences: Annotated[
+        Path | None,
+        typer.Option("--sequences", help="The list of frames, 00sequences.txt.", show_default="in FOLDER"),
+    ] = None,
+    on_error: OnErrorOption = "stop",
+    workers: Decoders = 0,
+) -> None:
+    """The KTH human actions, from the official files."""
+    from vidpred.data.kth import choose_persons, generate_kth
+
+    own = {
+        name: _persons(f"--{name}-persons", text)
+        for name, text in (("train", train_persons), ("val", val_persons), ("test", test_persons))
+    }
+    made = generate_kth(
+        out,
+        folder,
+        size=_size(size),
+        persons=choose_persons(split, own),
+        clips=clips,
+        window=frames,
+        sequences=sequences,
+        on_error=_on_error(on_error),
+        workers=workers,
+    )
+    for sentence in made.skipped:
+        typer.echo(f"skipped: {sentence}")
+    for name, counts in made.splits.items():
+        short = f" ({counts.too_short} sequences are shorter)" if counts.too_short else ""
+        typer.echo(
+            f"{name}: persons {', '.join(map(str, counts.persons))}: {counts.videos} videos, "
+            f"{counts.sequences} sequences, {counts.frames} frames; "
+            f"{counts.windows} windows of {frames} frames{short}"
+        )
+    typer.echo(f"wrote {out}{_without(made.skipped)}")
+    _say_if_no_validation(made.splits, "--val-persons")
+
+
+def _say_if_no_validation(splits: Iterable[str], option: str) -> None:
+    if "val" not in splits:
+        typer.echo(f"there is no validation split, which training needs: ask for one with {option}")
+
+
+def _without(skipped: list[str]) -> str:
+    return ", without what was skipped" if skipped else ""
+
+
+def _size(text: str) -> tuple[int, int]:
+    """``64`` or ``48x64`` (height x width)."""
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not found or int(found[1]) < 1 or int(found[2] or 1) < 1:
+        raise ConfigError(f"--size expects a side such as 64, or height x width such as 48x64, got '{text}'")
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _share(option: str, text: str) -> int | float:
+    try:
+        share = int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        share = -1
+    if share >= 0 and (isinstance(share, int) or share < 1):
+        return share
+    raise ConfigError(f"{option} expects a number of videos, or a fraction such as 0.1, got '{text}'")
+
+
+def _persons(option: str, text: str) -> tuple[int, ...]:
+    """``1-3,7`` -> 1, 2, 3, 7."""
+    if not re.fullmatch(r"(\d{1,2}(-\d{1,2})?(,\d{1,2}(-\d{1,2})?)*)?", text):
+        raise ConfigError(f"{option} expects numbers such as 1-16 or 1,5,7-9, got '{text}'")
+    persons: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        persons += range(int(first), int(last or first) + 1)
+    return tuple(dict.fromkeys(persons))
+
+
+def _on_error(text: str) -> Literal["stop", "skip"]:
+    if text == "stop":
+        return "stop"
+    if text == "skip":
+        return "skip"
+    raise unknown_name("--on-error", text, ("stop", "skip"))
 
 
 def _generate(out: Path, counts: dict[str, int], seed: int, workers: int, **settings: object) -> None:

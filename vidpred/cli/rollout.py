@@ -20,6 +20,19 @@ def rollout(
             show_default="the data of the run",
         ),
     ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            help="A video of your own (mp4, avi, webm, gif or a folder of pictures) to be continued."
+        ),
+    ] = None,
+    video_from: Annotated[
+        str,
+        typer.Option(
+            help="Which frames of the --video are given: those at its end, or at its start; then what really "
+            "followed is shown too."
+        ),
+    ] = "end",
     split: Annotated[str, typer.Option(help="Split of the data file: train, val or test.")] = "test",
     index: Annotated[int, typer.Option(min=0, help="First sequence, counted from 0.")] = 0,
     count: Annotated[int, typer.Option(min=1, help="Sequences.")] = 1,
@@ -33,7 +46,7 @@ def rollout(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="A .gif, .png, .h5 or .npy file.", show_default="RUN/rollout.gif"),
+        typer.Option(help="A .gif, .mp4, .png, .h5 or .npy file.", show_default="RUN/rollout.gif"),
     ] = None,
     flow: Annotated[
         Path | None,
@@ -58,8 +71,10 @@ def rollout(
     from vidpred.files import require_writable
     from vidpred.rollout import check_format, draw_flow, roll_out_sequences, write_rollout
     from vidpred.runs import load_runs
-    from vidpred.sequences import open_sequences, wants_labels
+    from vidpred.sequences import open_sequences, open_video, wants_labels
 
+    if data and video:
+        raise ConfigError("--data and --video are both given: one of them says what to continue")
     check_format(out)
     for output in (out, flow):
         if output:
@@ -69,9 +84,17 @@ def rollout(
     [opened] = load_runs([run], usage or [])
     model = opened.model.to(find_device(device))
     context = context or opened.config.eval.context
-    sequences = open_sequences(
-        opened.config.data, data, split, length=context + horizon, with_labels=wants_labels(model)
-    )
+    if video:
+        sequences = open_video(video, model, context, horizon, video_from)
+    else:
+        sequences = open_sequences(
+            opened.config.data,
+            data,
+            split,
+            length=context + horizon,
+            least=context,
+            with_labels=wants_labels(model),
+        )
     sequences.check_numbers(index, count)
     sequences.check_length(context)
     if flow:

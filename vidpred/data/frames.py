@@ -9,34 +9,47 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vidpred.data.hdf5 import SequenceFile, open_dataset
+from vidpred.data.hdf5 import SequenceFile, Split, open_dataset
 from vidpred.data.items import as_items
+from vidpred.data.windows import cut_windows
 from vidpred.errors import DataError
 
 
 class FrameDataset(Dataset[Any]):
     """The sequences of one split of a data file, read when asked for.
 
+    Where the sequences of the file differ in length, the items are windows of one length, laid out as the
+    file says (`vidpred.data.windows`); sequences that are shorter are left out.
+
     Frames stay uint8, so that a batch is converted once. The file is opened by each process that reads it
     and never sent to another, so the dataset works with any number of loader workers.
 
     Attributes:
         path: the file.
-        frame_shape: (T, C, H, W) of every sequence.
+        frame_shape: (T, C, H, W) of every item.
+        windowed: whether the items are windows of longer sequences.
     """
 
-    def __init__(self, path: str | os.PathLike[str], split: str = "train", with_labels: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        split: str = "train",
+        with_labels: bool = False,
+        length: int | None = None,
+    ) -> None:
         """Checks the file.
 
         Args:
             with_labels: items are ``{"frames": ..., "labels": ...}``.
+            length: frames of a window. Sequences of one length are taken whole, whatever it is.
 
         Raises:
-            DataError: the file or the split is missing, damaged or empty, its sequences differ in length,
-                or labels are asked for and it has none.
+            DataError: the file or the split is missing, damaged or empty, its sequences differ in length and
+                no length is given or all are shorter, or labels are asked for and it has none.
         """
         self.path = Path(path)
         self._split = split
@@ -45,12 +58,33 @@ class FrameDataset(Dataset[Any]):
         self._process = 0
         with open_dataset(path) as file:
             sequences = file[split]
-            if sequences.offsets is not None:
-                raise DataError(f"the sequences of {self.path} differ in length, expected one length for all")
             if with_labels and sequences.labels is None:
                 raise DataError(f"the split '{split}' of {self.path} has no labels")
-            self._count = len(sequences)
-            self.frame_shape: tuple[int, int, int, int] = sequences.frames.shape[1:]
+            self.windowed = sequences.offsets is not None
+            self.frame_shape: tuple[int, int, int, int]
+            if self.windowed:
+                self._sequence, self._first = self._windows(sequences, length)
+                self._count = len(self._first)
+                self.frame_shape = (length or 0, *sequences.frames.shape[1:])
+            else:
+                self._count = len(sequences)
+                self.frame_shape = sequences.frames.shape[1:]
+
+    def _windows(self, split: Split, length: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The sequence of each window, and its first frame in the file."""
+        if length is None:
+            raise DataError(
+                f"the sequences of {self.path} differ in length: expected a length of the windows to cut"
+            )
+        assert split.offsets is not None
+        assert split.strides is not None
+        sequence, start = cut_windows(np.diff(split.offsets), split.strides, length, split.windows_from)
+        if len(start) == 0:
+            raise DataError(
+                f"windows of {length} frames were asked for, but the longest sequence of the split "
+                f"'{self._split}' of {self.path} has {split.longest}"
+            )
+        return sequence, split.offsets[sequence] + start
 
     def __len__(self) -> int:
         return self._count
@@ -68,13 +102,19 @@ class FrameDataset(Dataset[Any]):
         frames = np.empty((len(indices), *self.frame_shape), np.uint8)
         try:
             for row, index in enumerate(indices):
-                sequences.frames.read_direct(frames, np.s_[index], np.s_[row])
-            labels = [sequences.labels[index] for index in indices] if self._with_labels else None
+                place = self._frames_of(index) if self.windowed else index
+                sequences.frames.read_direct(frames, np.s_[place], np.s_[row])
+            numbers = self._sequence[indices] if self.windowed else indices
+            labels = [sequences.labels[number] for number in numbers] if self._with_labels else None
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error}") from error
         return as_items(
             torch.from_numpy(frames), None if labels is None else torch.from_numpy(np.stack(labels))
         )
+
+    def _frames_of(self, index: int) -> slice:
+        first = int(self._first[index])
+        return slice(first, first + self.frame_shape[0])
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_file": None}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidpred.data.hdf5 import create_dataset
+from vidpred.data.in_order import in_order
 from vidpred.data.moving_objects import MovingObjects, MovingSpec
 from vidpred.data.randomness import SPLITS
 from vidpred.errors import ConfigError
@@ -71,7 +69,7 @@ def generate(
             task = bar.add_task(split, total=count, note="")
             blocks = (np.arange(i, min(i + block, count)) for i in range(0, count, block))
             with file.split(split, count, spec.frame_shape) as writer:
-                for made in _in_order(pool, makers[split].sequences, blocks, ahead=2 * (workers or 2)):
+                for made in in_order(pool, makers[split].sequences, blocks, ahead=2 * (workers or 2)):
                     writer.append(
                         made.frames,
                         labels=made.labels,
@@ -89,22 +87,3 @@ def _command(spec: MovingSpec, counts: Mapping[str, int], seed: int) -> str:
     for name, value in settings.items():
         words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
-
-
-Made = TypeVar("Made")
-
-
-def _in_order(
-    pool: ThreadPoolExecutor,
-    make: Callable[[NDArray[np.int64]], Made],
-    blocks: Iterable[NDArray[np.int64]],
-    ahead: int,
-) -> Iterator[Made]:
-    """Maps `make` over `blocks` in the pool, in order, with at most `ahead` results waiting."""
-    waiting: deque[Future[Made]] = deque()
-    for block in blocks:
-        waiting.append(pool.submit(make, block))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

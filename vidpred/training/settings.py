@@ -56,7 +56,7 @@ def resolve_settings(
 def _frame_shape(data: DataConfig) -> tuple[int, int, int, int]:
     """(T, C, H, W) of the sequences that `data` describes."""
     if data.file is not None:
-        return FrameDataset(data.file, split="train").frame_shape
+        return FrameDataset(data.file, split="train", length=data.frames).frame_shape
     return runs.moving_spec(data).frame_shape
 
 
