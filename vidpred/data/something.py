@@ -256,11 +256,11 @@ def generate_ssv2(
     outcome = Outcome()
     files = [find_labels(labels, part) for part in ("labels", "train", "validation")]
     all_classes, chosen = read_classes(labels), read_classes(labels, classes)
-    published = [read_clips(file, all_classes, chosen, outcome, on_error) for file in files[1:]]
-    _require_once(np.concatenate([clips.ids for clips in published]), " and ".join(map(str, files[1:])))
+    training, validation = (read_clips(file, all_classes, chosen, outcome, on_error) for file in files[1:])
+    _require_once(np.concatenate([training.ids, validation.ids]), " and ".join(map(str, files[1:])))
     splits = {
         split: _present(clips, videos, outcome, on_error)
-        for split, clips in _divided(*published, train, val, test, seed).items()
+        for split, clips in _divided(training, validation, train, val, test, seed).items()
     }
     sources = {file.name: _sha256(file) for file in (*files, *([classes] if classes else []))}
     with create_dataset(
@@ -330,6 +330,11 @@ def _divided(
     training: Clips, validation: Clips, train: int | None, val: Share, test: int | None, seed: int
 ) -> dict[str, Clips]:
     """The splits that have videos; in each the videos keep the order of their list."""
+    for split, asked in (("train", train), ("val", val), ("test", test)):
+        if asked is not None and asked < 0:
+            raise ConfigError(
+                f"the number of videos of the split '{split}' must not be negative, got {asked}"
+            )
     held_out = int(val * len(training) + 0.5) if isinstance(val, float) else val
     rest = len(training) - held_out
     wanted = {"train": rest if train is None else train, "val": held_out}
