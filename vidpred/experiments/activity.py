@@ -38,7 +38,8 @@ PAPER = {
 """Table 3 of the paper: top-1 accuracy in percent, from 25 % and 50 % of the frames."""
 
 PAPER_GROUPS = (
-    "Dropping", "Holding", "MovingLR", "MovingRL", "Picking", "Poking", "Pouring", "Putting", "Showing", "Tearing",
+    "Dropping", "Holding", "MovingLR", "MovingRL", "Picking",
+    "Poking", "Pouring", "Putting", "Showing", "Tearing",
 )  # fmt: skip
 PAPER_BY_GROUP = {
     ("3D-CNN", 25): (8.5, 4.7, 25.8, 32.6, 7.5, 2.9, 1.9, 10.3, 14.0, 14.5),
@@ -52,8 +53,8 @@ PAPER_BY_GROUP = {
 
 _PAPERS = "paper's"
 _PAPERS_NOTE = (
-    "The paper's rows (Su et al. 2020, tables 1 and 3) are of Something-Something V2, 41 classes in 10 groups, "
-    "and stand beside these for orientation: they compare only where data, classes and preset are the paper's."
+    "The paper's rows (Su et al. 2020, tables 1 and 3) are of Something-Something V2, 41 classes in 10 "
+    "groups, and stand here for orientation: only the same data, classes and preset would compare."
 )
 
 
@@ -92,7 +93,7 @@ def activity(workspace: Workspace, split: str = "test") -> list[Table]:
         names = opened.attributes.get("classes", [])
         groups = opened.attributes.get("groups", [])
     for run in workspace.runs:
-        _check(run, len(names), workspace.file)
+        _check(run, names, workspace.file)
     parts = [workspace.part_of(run, partial(_name, workspace, run, split)) for run in workspace.runs]
     confusions = [confusion_matrix(part["truth"], part["named"], len(names)) for part in parts]
     tables = [_overall(workspace, parts, confusions)]
@@ -122,13 +123,18 @@ def activity(workspace: Workspace, split: str = "test") -> list[Table]:
     return tables
 
 
-def _check(run: Run, classes: int, file: Path) -> None:
-    if not isinstance(run.model, Activity):
+def _check(run: Run, names: Sequence[str], file: Path) -> None:
+    if run.config.name != "activity":
         raise ConfigError(f"{run.path} is a run of the model {run.config.name}, expected activity")
-    if run.model.options.classes != classes:
-        raise DataError(
-            f"{run.path} tells {run.model.options.classes} classes apart, but {file} names {classes}"
-        )
+    known = run.config.model.classes  # type: ignore[attr-defined]
+    if known != len(names):
+        raise DataError(f"{run.path} tells {known} classes apart, but {file} names {len(names)}")
+    learnt = run.config.data.file
+    if learnt and Path(learnt).is_file():
+        with open_dataset(learnt) as opened:
+            own = opened.attributes.get("classes", names)
+        if own != names:
+            raise DataError(f"{run.path} has learnt other classes, those of {learnt}, than {file} names")
 
 
 def _name(workspace: Workspace, run: Run, split: str) -> Arrays:
@@ -183,8 +189,8 @@ def _overall(workspace: Workspace, parts: Sequence[Arrays], confusions: Sequence
         for name, value in ((name, of[column]) for name, of in PAPER.items())
     ]
     note = (
-        f"Top-1 accuracy in percent ± standard error, and cross-entropy in nats, of {workspace.count} sequences "
-        f"of {len(totals)} classes. {_PAPERS_NOTE}"
+        f"Top-1 accuracy in percent ± standard error, and cross-entropy in nats, of {workspace.count} "
+        f"sequences of {len(totals)} classes. {_PAPERS_NOTE}"
     )
     header = ["", "seen", "top-1", "cross-entropy"]
     return Table("Top-1 accuracy", header, rows, workspace.note(note))
@@ -216,8 +222,8 @@ def _by_group(
                 [f"{_PAPERS} {name}", f"{front} %", *(_percent(known.get(c, np.nan) / 100) for c in columns)]
             )
     note = (
-        "Percent of the sequences of a group whose very class was named; 'the group': whose class was named or "
-        f"another one of the same group. We read the paper's table 1 as the former. {_PAPERS_NOTE}"
+        "Percent of the sequences of a group whose very class was named; 'the group': whose class was named "
+        f"or another one of the same group. We read the paper's table 1 as the former. {_PAPERS_NOTE}"
     )
     return Table("Accuracy by group", ["", "seen", *columns], rows, workspace.note(note))
 

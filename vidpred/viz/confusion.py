@@ -48,10 +48,8 @@ def write_confusion(
             f"a confusion matrix needs a name, and a group or none, for each class: got {confusion.shape}, "
             f"{count} names and {len(groups)} groups"
         )
-    order = np.arange(count)
-    if groups:
-        places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
-        order = np.argsort([places[group] for group in groups], kind="stable")
+    places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+    order = sorted(range(count), key=lambda label: places[groups[label]] if groups else label)
     totals = confusion.sum(axis=1, keepdims=True)
     shares = np.where(totals > 0, confusion / np.maximum(totals, 1), np.nan)[np.ix_(order, order)]
 
