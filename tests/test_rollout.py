@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -165,7 +168,9 @@ def test_pictures_are_chosen_by_the_name(tmp_path, result):
 
 def test_another_ending_is_refused_before_any_work(tmp_path, result):
     for name in ("x.mp5", "x"):
-        with pytest.raises(ConfigError, match=r"expected a name that ends in \.gif, \.png, \.h5 or \.npy"):
+        with pytest.raises(
+            ConfigError, match=r"expected a name that ends in \.gif, \.mp4, \.png, \.h5 or \.npy"
+        ):
             check_format(tmp_path / name)
     with pytest.raises(ConfigError, match="cannot tell"):
         write_rollout(result, tmp_path / "x.avi")
@@ -176,3 +181,10 @@ def test_what_cannot_be_written_is_an_output_error(tmp_path, result, ending):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot write"):
         write_rollout(result, tmp_path / "file" / f"x.{ending}")
+
+
+def test_a_video_cannot_be_written_without_pyav(monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    check_format(Path("x.gif"))
+    with pytest.raises(ConfigError, match=r"pip install 'vidpred\[video\]'"):
+        check_format(Path("x.mp4"))

@@ -39,9 +39,11 @@ class Batch:
 class Clips:
     """Frames from a user's own file, with the interface of `vidpred.data.FrameDataset`."""
 
-    def __init__(self, frames: NDArray[np.uint8]) -> None:
-        """`frames`: (N, T, C, H, W)."""
-        self._frames = torch.from_numpy(frames)
+    def __init__(self, path: Path) -> None:
+        self._keep(read_clip(path).copy())
+
+    def _keep(self, frames: NDArray[np.uint8]) -> None:
+        self._frames = torch.from_numpy(frames)  # (N, T, C, H, W)
         self.frame_shape = tuple(self._frames.shape[1:])
 
     def __len__(self) -> int:
@@ -49,6 +51,13 @@ class Clips:
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         return as_items(self._frames[list(indices)], labels=None)
+
+
+class VideoClip(Clips):
+    """Some frames (T, C, H, W) of a video as the only sequence."""
+
+    def __init__(self, frames: NDArray[np.uint8]) -> None:
+        self._keep(frames[None])
 
 
 @dataclass(frozen=True)
@@ -154,7 +163,7 @@ def open_sequences(
     if is_clips(file):
         if with_labels:
             raise DataError(f"{file} has no labels, but the model is conditioned on them")
-        return Sequences(Clips(read_clip(file).copy()), str(file), {})
+        return Sequences(Clips(file), str(file), {})
     with open_dataset(file) as opened:
         digests = opened.attributes.get("sha256", {})
         if least is not None and opened[split].longest < length:
@@ -186,7 +195,7 @@ def open_video(file: Path, model: VideoModel, context: int, horizon: int, place:
         raise DataError(f"the model expects frames of {model.channels} channels, a video has 1 or 3")
     frames = read_video(file, channels=model.channels, size=model.size)
     kept = list(islice(frames, context + horizon)) if place == "start" else list(deque(frames, context))
-    return Sequences(Clips(np.stack(kept)[None]), f"{file} ({place})", {})
+    return Sequences(VideoClip(np.stack(kept)), f"{file} ({place})", {})
 
 
 def is_clips(file: Path) -> bool:

@@ -13,6 +13,8 @@ from vidpred.cli.main import run as vidpred
 
 FAILED, USAGE = 1, 2
 MMNIST = "gen-data mmnist --train 2 --val 0 --test 1 --size 32 --digit-size 16 --digits digits.npz"
+VIDEO = "gen-data video videos --out x.h5"
+KTH = "gen-data kth kth --sequences list.txt --out x.h5"
 SHAPES = "gen-data shapes --train 2 --val 0 --test 1"
 TRAIN = "train rnn --preset tiny --device cpu"
 ROLLOUT = "rollout run --device cpu --context 2 --horizon 2 --samples 1"
@@ -21,6 +23,8 @@ EVALUATE = "evaluate run --device cpu --context 2 --horizon 2 --samples 1"
 # A file that does not exist, one of rubbish, an empty one, half of a real one, and a folder.
 NO_DATA = ("none.h5", "rubbish.h5", "empty.h5", "half.h5", "folder.h5")
 NO_CLIPS = ("none.npy", "rubbish.npy", "empty.npy", "half.npy", "folder.npy", "words.npy", "rubbish.npz")
+NO_VIDEO = ("none.avi", "rubbish.avi", "empty.avi", "half.avi", "folder.avi", "file")
+NO_LIST = ("none.txt", "rubbish.h5", "videos")
 NO_WEIGHTS = ("none.npz", "rubbish.npz", "folder.npz", "digits.npz")
 NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half-a-model", "run-of-rubbish")
 # A place below a file, one that is a folder, and one where nothing can be made.
@@ -46,12 +50,40 @@ MISTAKES = [
     *((FAILED, f"{SHAPES} --out {place}.h5") for place in NO_PLACE),
     (USAGE, f"{SHAPES} --out x.h5 --objects 9"),
     (USAGE, f"{SHAPES} --out x.h5 --size 8"),
+    (USAGE, "gen-data video --out x.h5"),
+    (USAGE, "gen-data video videos"),
+    *((FAILED, f"gen-data video {name} --out x.h5") for name in NO_VIDEO),
+    *((FAILED, f"gen-data video videos {name} --out x.h5") for name in NO_VIDEO),
+    (FAILED, "gen-data video rubbish.avi --out x.h5 --on-error skip"),
+    (USAGE, f"{VIDEO} --on-error ignore"),
+    *((USAGE, f"{VIDEO} --size {size}") for size in ("0", "8x", "8x8x8", "big")),
+    *((USAGE, f"{VIDEO} --val {share}") for share in ("-1", "1.5", "some", "nan", "9")),
+    (USAGE, f"{VIDEO} --test 9"),
+    (FAILED, f"{VIDEO} --frames 99"),
+    (USAGE, f"{VIDEO} --frames 0"),
+    (USAGE, f"{VIDEO} --stride -1"),
+    *((FAILED, f"gen-data video videos --out {place}.h5") for place in NO_PLACE),
+    (USAGE, "gen-data kth --out x.h5"),
+    *((FAILED, f"gen-data kth {name} --out x.h5") for name in ("none", "file", "kth", "videos")),
+    (FAILED, KTH),
+    *((FAILED, f"gen-data kth kth --out x.h5 --sequences {name}") for name in NO_LIST),
+    (FAILED, f"{KTH} --train-persons 25 --on-error skip"),
+    *((USAGE, f"{KTH} --split {name}") for name in ("persons", "oficial")),
+    *((USAGE, f"{KTH} --clips {name}") for name in ("svg", "evry")),
+    *((USAGE, f"{KTH} --train-persons {persons}") for persons in ("26", "0", "1-", "1,,2", "anna", "9-30")),
+    (USAGE, f"{KTH} --train-persons 1 --test-persons 1"),
+    (USAGE, f"{KTH} --val-persons 19"),
+    (USAGE, f"{KTH} --size 64,64"),
+    (USAGE, f"{KTH} --frames 0"),
+    (USAGE, f"{KTH} --on-error ignore"),
+    *((FAILED, f"{KTH.replace('x.h5', place)}.h5 --on-error skip") for place in NO_PLACE),
     (USAGE, "convert clips.npy"),
     (USAGE, "convert clips.npy x.h5 --format hdf4"),
     (USAGE, "convert clips.npy x.h5 --split tset"),
     (USAGE, "convert clips.npy x.bin"),
     *((FAILED, f"convert {name} x.h5") for name in NO_CLIPS),
     *((FAILED, f"convert {name} x.npy") for name in NO_DATA),
+    (FAILED, "convert long.h5 x.npy --split train"),
     *((FAILED, f"convert clips.npy {place}.h5") for place in NO_PLACE),
     *((FAILED, f"convert data.h5 {place}.npy") for place in NO_PLACE),
     (USAGE, "train"),
@@ -72,6 +104,16 @@ MISTAKES = [
     (USAGE, f"{ROLLOUT} --out x.gif --horizon 0"),
     (USAGE, f"{ROLLOUT} --out x.mp9"),
     (FAILED, f"{ROLLOUT} --out x.gif --index 999"),
+    *((FAILED, f"{ROLLOUT} --out x.gif --video {name}") for name in NO_VIDEO),
+    (FAILED, f"{ROLLOUT} --out x.gif --video videos/good.avi --context 13"),
+    (FAILED, f"{ROLLOUT} --out x.gif --video videos/good.avi --index 1"),
+    (USAGE, f"{ROLLOUT} --out x.gif --video videos/good.avi --video-from middle"),
+    (USAGE, f"{ROLLOUT} --out x.gif --video videos/good.avi --data clips.npy"),
+    (FAILED, f"{ROLLOUT} --out x.gif --data long.h5 --split train --context 13"),
+    (FAILED, f"{ROLLOUT} --out x.gif --data long.h5"),
+    *((FAILED, f"{ROLLOUT} --out {place}.mp4") for place in NO_PLACE),
+    (FAILED, f"{TRAIN} --data long.h5"),
+    (FAILED, f"{EVALUATE} --data long.h5 --split train --horizon 40"),
     *((FAILED, f"{ROLLOUT} --out x.gif --data {name}") for name in (*NO_DATA, *NO_CLIPS)),
     *((FAILED, f"{ROLLOUT} --out {place}.{kind}") for place in NO_PLACE for kind in ("gif", "h5", "npy")),
     *((FAILED, f"rollout {run} --out x.gif") for run in NO_RUN),
@@ -126,7 +168,7 @@ MISTAKES = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, make_video):
     """A folder with a good and many bad files of every kind."""
     folder = tmp_path_factory.mktemp("mistakes")
     random = np.random.default_rng(0)
@@ -135,7 +177,13 @@ def made(tmp_path_factory):
     digits = random.integers(0, 256, (20, 28, 28), np.uint8)
     np.savez(folder / "digits.npz", images=digits, labels=np.arange(20, dtype=np.uint8) % 10)
     assert vidpred(["convert", str(folder / "clips.npy"), str(folder / "data.h5")]) == 0
-    for ending in ("h5", "npy", "npz", "toml"):
+    whole = make_video(folder / "videos" / "good.avi", random.integers(0, 256, (12, 16, 16), np.uint8))
+    (folder / "half.avi").write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    assert vidpred(["gen-data", "video", str(folder / "videos"), "--out", str(folder / "long.h5")]) == 0
+    (folder / "kth").mkdir()
+    shutil.copy(whole, folder / "kth" / "person11_boxing_d1_uncomp.avi")
+    (folder / "list.txt").write_text("person11_boxing_d1 frames 1-9, 10-13")  # which has only 12
+    for ending in ("h5", "npy", "npz", "toml", "avi"):
         (folder / f"rubbish.{ending}").write_bytes(b"\x00\xffrubbish = [\n" * 20)
         (folder / f"empty.{ending}").touch()
         (folder / f"folder.{ending}").mkdir()
@@ -145,7 +193,7 @@ def made(tmp_path_factory):
     (folder / "rubbish-idx3-ubyte").write_bytes(b"rubbish")
     (folder / "file").touch()
     for place in (entry for entry in NO_PLACE if entry.startswith("folder")):
-        for ending in ("", ".h5", ".npy", ".gif", ".x"):
+        for ending in ("", ".h5", ".npy", ".gif", ".mp4", ".x"):
             (folder / f"{place}{ending}").mkdir()
     return folder
 

@@ -148,6 +148,17 @@ def test_long_sequences_too_give_the_same_bytes_for_the_same_content(tmp_path):
     assert first == second != other
 
 
+def test_a_split_without_long_sequences_is_absent(tmp_path):
+    with (
+        create_dataset(tmp_path / "data.h5", command="", config={}, seed=0, sources={}) as file,
+        file.long_split("val", (1, 8, 8)),
+    ):
+        pass
+    with open_dataset(tmp_path / "data.h5") as file:
+        assert list(file) == []
+        assert file.attributes["sha256"] == {}
+
+
 def test_as_many_sequences_as_are_appended_where_no_number_is_given(tmp_path):
     content = sequences(5)
     with (

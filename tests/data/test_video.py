@@ -1,6 +1,7 @@
 import io
 import re
 import sys
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -112,10 +113,11 @@ def test_the_number_of_good_and_of_expected_frames_is_told(tmp_path, make_video,
     path = make_video(tmp_path / f"x{ending}", moving_frames(60))
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 6 // 10])
-    good = 0
+    counted = []
+    numbered = enumerate(read_video(path, channels=1), start=1)
     with pytest.raises(DataError) as told:
-        for _ in read_video(path, channels=1):
-            good += 1
+        deque((counted.append(number) for number, _ in numbered), 0)
+    good = counted[-1]
     assert 10 < good < 50
     assert re.fullmatch(
         rf"{path} (ends early: {good} good frames could be read|is damaged: .* after {good} good frames), "
@@ -187,6 +189,8 @@ def test_videos_are_found_below_folders_in_natural_order(tmp_path):
     for name in ("in/b/x10.mp4", "in/b/x9.AVI", "in/a/notes.txt", "in/p/2.png", "in/p/10.png", "y.webm"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "in/b/x9.AVI").rename(tmp_path / "elsewhere.avi")
+    (tmp_path / "in/b/x9.AVI").symlink_to(tmp_path / "elsewhere.avi")
     found = find_videos([tmp_path / "y.webm", tmp_path / "in"])
     assert list(found) == ["y.webm", "in/b/x9.AVI", "in/b/x10.mp4", "in/p"]
     assert found["in/p"] == tmp_path / "in" / "p"

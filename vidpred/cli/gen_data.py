@@ -128,7 +128,7 @@ def video(
     inputs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="INPUT...", help="mp4, avi, webm and gif files, folders of them, and folders of pictures."
+            metavar="INPUT", help="mp4, avi, webm and gif files, folders of them, and folders of pictures."
         ),
     ],
     out: Out,
@@ -258,7 +258,7 @@ def kth(
             f"{counts.windows} windows of {frames} frames{short}"
         )
     typer.echo(f"wrote {out}{_without(made.skipped)}")
-    _say_if_no_validation(made.splits, "--val-persons")
+    _say_if_no_validation((name for name, counts in made.splits.items() if counts.sequences), "--val-persons")
 
 
 @gen_data_app.command("ssv2")

@@ -8,10 +8,10 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -53,7 +53,8 @@ class VideoSource:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(self.member)
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        # RuntimeError: a member that is encrypted, or packed in a way that this Python does not know.
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise DataError(f"{self.place} cannot be read from its zip file: {error}") from error
 
 
@@ -107,7 +108,7 @@ class DecodedVideo:
 
 def decode_in_order(
     sources: Iterable[VideoSource], *, channels: int, size: tuple[int, int] | None, workers: int = 0
-) -> Iterator[DecodedVideo | DataError]:
+) -> Generator[DecodedVideo | DataError]:
     """Decodes videos, several at once; each is closed when the next one is asked for.
 
     Args:
@@ -118,19 +119,26 @@ def decode_in_order(
         For each source in order the frames, or why there are none.
     """
     workers = workers or os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        decode = partial(_decode, channels=channels, size=size)
-        for video in in_order(pool, decode, sources, ahead=workers):
-            yield video
-            if isinstance(video, DecodedVideo):
-                video.close()
+    kept: set[DecodedVideo] = set()
 
+    def decode(source: VideoSource) -> DecodedVideo | DataError:
+        try:
+            video = DecodedVideo(source, channels, size)
+        except DataError as error:
+            return error
+        kept.add(video)
+        return video
 
-def _decode(source: VideoSource, channels: int, size: tuple[int, int] | None) -> DecodedVideo | DataError:
     try:
-        return DecodedVideo(source, channels, size)
-    except DataError as error:
-        return error
+        with ThreadPoolExecutor(workers) as pool, closing(in_order(pool, decode, sources, workers)) as videos:
+            for video in videos:
+                yield video
+                if isinstance(video, DecodedVideo):
+                    video.close()
+                    kept.discard(video)
+    finally:
+        for left in kept:
+            left.close()
 
 
 def _sha256(path: Path) -> str:

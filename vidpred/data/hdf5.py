@@ -341,6 +341,8 @@ class SequenceWriter:
     ) -> Iterator[LongSplitWriter]:
         """A split of sequences of any length, frames of shape (C, H, W), to be appended inside the block.
 
+        Without any there is no such split.
+
         Args:
             windows_from: ``start`` or ``end``, where the windows of a sequence are laid out from.
         """
@@ -348,7 +350,10 @@ class SequenceWriter:
         group.attrs["windows_from"] = windows_from
         writer = LongSplitWriter(group, shape, self._digests)
         yield writer
-        writer.finish()
+        if len(writer):
+            writer.finish()
+        else:
+            del self._file[name]
 
     def finish(self) -> None:
         """Writes down the sha256 of every dataset."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ Made = TypeVar("Made")
 
 def in_order(
     pool: ThreadPoolExecutor, make: Callable[[Task], Made], tasks: Iterable[Task], ahead: int
-) -> Iterator[Made]:
+) -> Generator[Made]:
     """Maps `make` over `tasks` in the pool, in order, with at most `ahead` results waiting."""
     waiting: deque[Future[Made]] = deque()
     try:

@@ -12,6 +12,7 @@ import re
 import shlex
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from vidpred.data.video_files import OnError, decoded
 from vidpred.data.windows import cut_windows
 from vidpred.errors import ConfigError, DataError, unknown_name
 from vidpred.files import require_writable
+from vidpred.progress import progress_bar
 
 ACTIONS = ("walking", "jogging", "running", "boxing", "handwaving", "handclapping")
 """The classes, in the order of the official page; the number of a label is its place here."""
@@ -277,19 +279,22 @@ def generate_kth(
     for sentence in _unmatched(videos, ranges, wanted, folder, listed):
         _leave_out(sentence, outcome.skipped, on_error)
     digests = {listed.name: hashlib.sha256(listed.read_bytes()).hexdigest()}
-    with create_dataset(
-        path,
-        command=_command(folder, size, persons, clips, window, sequences, on_error),
-        config={
-            "size": size,
-            "clips": clips,
-            "persons": {split: list(mine) for split, mine in persons.items()},
-            "on_error": on_error,
-        },
-        seed=0,
-        sources=digests,
-        classes=ACTIONS,
-    ) as file:
+    with (
+        progress_bar(quiet=quiet) as bar,
+        create_dataset(
+            path,
+            command=_command(folder, size, persons, clips, window, sequences, on_error),
+            config={
+                "size": size,
+                "clips": clips,
+                "persons": {split: list(mine) for split, mine in persons.items()},
+                "on_error": on_error,
+            },
+            seed=0,
+            sources=digests,
+            classes=ACTIONS,
+        ) as file,
+    ):
         for split, mine in persons.items():
             names = {
                 videos[name]: name for name in sorted(videos) if name.person in mine and ranges.get(name)
@@ -298,9 +303,18 @@ def generate_kth(
                 continue
             windows_from = clip_rule(clips, split, ACTIONS[0])[1]
             counts = outcome.splits[split] = SplitCounts(tuple(mine))
-            with file.long_split(split, (1, *size), windows_from) as writer:
-                for video in decoded(list(names), split, outcome.skipped, 1, size,
-                                     on_error=on_error, workers=workers, quiet=quiet):  # fmt: skip
+            stream = decoded(
+                list(names),
+                split,
+                bar,
+                outcome.skipped,
+                1,
+                size,
+                on_error=on_error,
+                workers=workers,
+            )
+            with closing(stream), file.long_split(split, (1, *size), windows_from) as writer:
+                for video in stream:
                     name = names[video.source]
                     digests[video.source.name] = video.sha256
                     stride = clip_rule(clips, split, ACTIONS[name.action])[0]

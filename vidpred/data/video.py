@@ -89,14 +89,17 @@ def find_videos(inputs: Iterable[Path]) -> dict[str, Path]:
     for given in inputs:
         if not given.exists():
             raise DataError(f"{given} does not exist")
-        videos = sorted(_videos_below(given), key=natural_order) if given.is_dir() else [given]
+        try:
+            videos = sorted(_videos_below(given), key=natural_order) if given.is_dir() else [given]
+        except OSError as error:
+            raise DataError(f"{error.filename} cannot be read: {_lower(error)}") from error
         if not videos:
             raise DataError(
                 f"there is no video in {given}: expected {', '.join(VIDEO_ENDINGS)} files or folders of "
                 f"pictures ({', '.join(PICTURE_ENDINGS)})"
             )
         for video in videos:
-            name = str(video.resolve().relative_to(given.resolve().parent))
+            name = str(given.resolve().name / video.relative_to(given))
             found[str(video) if name in found else name] = video
     return found
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.progress import Progress
 
 from vidpred.data.decoding import DecodedVideo, VideoSource, decode_in_order
 from vidpred.data.hdf5 import SequenceWriter, create_dataset
@@ -92,22 +93,30 @@ def generate_from_videos(
     splits = _divided(list(names), {"val": val, "test": test}, seed)
     outcome = Outcome()
     sources: dict[str, str] = {}
-    with create_dataset(
-        path,
-        command=_command(inputs, spec, val, test, seed, on_error),
-        config={
-            "size": spec.size, "channels": spec.channels, "frames": spec.frames, "stride": spec.stride,
-            "val": val, "test": test, "on_error": on_error, "videos": splits,
-        },
-        seed=seed,
-        sources=sources,
-    ) as file:  # fmt: skip
+    with (
+        progress_bar(quiet=quiet) as bar,
+        create_dataset(
+            path,
+            command=_command(inputs, spec, val, test, seed, on_error),
+            config=asdict(spec) | {"val": val, "test": test, "on_error": on_error, "videos": splits},
+            seed=seed,
+            sources=sources,
+        ) as file,
+    ):
         shape: tuple[int, ...] | None = None
         for split, mine in splits.items():
-            with _writer(file, split, spec) as write:
-                wanted = [VideoSource(name, names[name]) for name in mine]
-                for video in decoded(wanted, split, outcome.skipped, spec.channels, spec.size,
-                                     on_error=on_error, workers=workers, quiet=quiet):  # fmt: skip
+            videos = decoded(
+                [VideoSource(name, names[name]) for name in mine],
+                split,
+                bar,
+                outcome.skipped,
+                spec.channels,
+                spec.size,
+                on_error=on_error,
+                workers=workers,
+            )
+            with closing(videos), _writer(file, split, spec) as write:
+                for video in videos:
                     shape = shape or video.shape
                     if video.shape != shape:
                         raise DataError(
@@ -132,18 +141,18 @@ def generate_from_videos(
 def decoded(
     sources: Sequence[VideoSource],
     task: str,
+    bar: Progress,
     skipped: list[str],
     channels: int,
     size: tuple[int, int] | None,
     *,
     on_error: OnError,
     workers: int,
-    quiet: bool,
-) -> Iterator[DecodedVideo]:
-    """Decodes videos under a progress bar; why one cannot be is added to `skipped`, or raised on ``stop``."""
-    with progress_bar(quiet=quiet) as bar:
-        shown = bar.add_task(task, total=len(sources), note="")
-        for video in decode_in_order(sources, channels=channels, size=size, workers=workers):
+) -> Generator[DecodedVideo]:
+    """Decodes videos as a task of `bar`; why one cannot be is added to `skipped`, or raised on ``stop``."""
+    shown = bar.add_task(task, total=len(sources), note="")
+    with closing(decode_in_order(sources, channels=channels, size=size, workers=workers)) as videos:
+        for video in videos:
             if not isinstance(video, DecodedVideo):
                 if on_error == "stop":
                     raise video
