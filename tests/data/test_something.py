@@ -185,7 +185,7 @@ def test_a_list_chooses_classes_and_their_order_and_groups(tree, tmp_path):
     listed.write_text(f"{TEMPLATES[2]}\tTearing\n\n{class_of(TEMPLATES[0])}\tHolding\n")
     made = generate(tree, tmp_path / "x.h5", classes=listed, val=0)
     assert made.of_other_classes == 3 + 1
-    assert made.splits["train"].classes == 2
+    assert made.splits["train"].classes == {0, 1}
     with open_dataset(tmp_path / "x.h5") as file:
         assert file.attributes["classes"] == [class_of(TEMPLATES[2]), class_of(TEMPLATES[0])]
         assert file.attributes["groups"] == ["Tearing", "Holding"]

@@ -18,7 +18,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidpred.data.decoding import DecodedVideo, VideoSource, decode_in_order
-from vidpred.data.hdf5 import SequenceWriter, create_dataset
+from vidpred.data.hdf5 import create_dataset
 from vidpred.data.randomness import SPLITS, uniforms
 from vidpred.data.video_files import OnError, Share
 from vidpred.errors import ConfigError, DataError, unknown_name
@@ -74,8 +74,8 @@ class SplitCounts:
     """What is in a split."""
 
     sequences: int = 0
-    classes: int = 0
-    """Classes with at least one of them."""
+    classes: set[int] = field(default_factory=set)
+    """Labels that occur."""
     repeating: int = 0
     """Sequences of videos with fewer frames than a sequence, some of which are therefore repeated."""
 
@@ -263,67 +263,57 @@ def generate_ssv2(
         for split, clips in _divided(training, validation, train, val, test, seed).items()
     }
     sources = {file.name: _sha256(file) for file in (*files, *([classes] if classes else []))}
-    with create_dataset(
-        path,
-        command=_command(videos, labels, spec, classes, train, val, test, seed, on_error),
-        config={
-            "size": spec.size, "channels": spec.channels, "frames": spec.frames,
-            "train": train, "val": val, "test": test, "on_error": on_error,
-        },
-        seed=seed,
-        sources=sources,
-        classes=chosen.names,
-        groups=chosen.groups,
-    ) as file:  # fmt: skip
+    with (
+        progress_bar(quiet=quiet) as bar,
+        create_dataset(
+            path,
+            command=_command(videos, labels, spec, classes, train, val, test, seed, on_error),
+            config=asdict(spec) | {"train": train, "val": val, "test": test, "on_error": on_error},
+            seed=seed,
+            sources=sources,
+            classes=chosen.names,
+            groups=chosen.groups,
+        ) as file,
+    ):
         digest = hashlib.sha256()  # one for all: a digest for each would be megabytes of attributes
         for split, clips in splits.items():
-            outcome.splits[split] = _write(
-                file, split, clips, videos, spec, digest, outcome, on_error, workers, quiet
-            )
+            task = bar.add_task(split, total=len(clips), note="")
+            wanted = (VideoSource(f"{number}.webm", videos / f"{number}.webm") for number in clips.ids)
+            counts = outcome.splits[split] = SplitCounts()
+            with (
+                closing(
+                    decode_in_order(wanted, channels=spec.channels, size=spec.size, workers=workers)
+                ) as decoded,
+                file.split(split, None, (spec.frames, spec.channels, *spec.size)) as writer,
+            ):
+                for number, label, video in zip(clips.ids, clips.labels, decoded, strict=True):
+                    if isinstance(video, DecodedVideo):
+                        writer.append(
+                            _sampled(video, spec.frames),
+                            labels=label.reshape(1, 1),
+                            object_ids=number.reshape(1, 1),
+                        )
+                        digest.update(f"{video.source.name} {video.sha256}\n".encode())
+                        counts.repeating += video.count < spec.frames
+                        counts.classes.add(int(label))
+                    elif on_error == "stop":
+                        raise video
+                    else:
+                        outcome.skipped.append(str(video))
+                    bar.advance(task)
+                if not len(writer):
+                    raise DataError(
+                        f"none of the {len(clips)} videos of the split '{split}' in {videos} can be read"
+                    )
+                counts.sequences = len(writer)
         sources["videos"] = digest.hexdigest()
     return outcome
 
 
-def _write(
-    file: SequenceWriter,
-    split: str,
-    clips: Clips,
-    folder: Path,
-    spec: SomethingSpec,
-    digest: Any,
-    outcome: Outcome,
-    on_error: OnError,
-    workers: int,
-    quiet: bool,
-) -> SplitCounts:
-    """Decodes the videos of a split and writes their sequences, as many as can be read."""
-    counts = SplitCounts()
-    present: set[int] = set()
-    sources = (VideoSource(f"{number}.webm", folder / f"{number}.webm") for number in clips.ids.tolist())
-    decoded = decode_in_order(sources, channels=spec.channels, size=spec.size, workers=workers)
-    with (
-        progress_bar(quiet=quiet) as bar,
-        closing(decoded),
-        file.split(split, None, (spec.frames, spec.channels, *spec.size)) as writer,
-    ):
-        task = bar.add_task(split, total=len(clips), note="")
-        for number, label, video in zip(clips.ids, clips.labels, decoded, strict=True):
-            if isinstance(video, DecodedVideo):
-                chosen = sample_frames(video.count, spec.frames).tolist()
-                frames = np.concatenate([piece for i in chosen for piece in video.frames(i, i + 1)])
-                writer.append(frames[None], labels=label.reshape(1, 1), object_ids=number.reshape(1, 1))
-                digest.update(f"{video.source.name} {video.sha256}\n".encode())
-                counts.repeating += video.count < spec.frames
-                present.add(int(label))
-            elif on_error == "stop":
-                raise video
-            else:
-                outcome.skipped.append(str(video))
-            bar.advance(task)
-        if not len(writer):
-            raise DataError(f"none of the {len(clips)} videos of the split '{split}' in {folder} can be read")
-        counts.sequences, counts.classes = len(writer), len(present)
-    return counts
+def _sampled(video: DecodedVideo, frames: int) -> NDArray[np.uint8]:
+    """The frames that stand for a video, (1, frames, C, H, W); only these are in memory."""
+    numbers = sample_frames(video.count, frames).tolist()
+    return np.concatenate([piece for n in numbers for piece in video.frames(n, n + 1)])[None]
 
 
 def _divided(
