@@ -219,28 +219,25 @@ def motions(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(frames).float()[:, :, None], torch.from_numpy(labels)
 
 
-@pytest.mark.parametrize("cell", ["convttlstm", "convlstm"])
+@pytest.mark.parametrize("cell", ["convttlstm", pytest.param("convlstm", marks=pytest.mark.slow)])
 def test_two_motions_are_told_apart_from_the_first_half(cell: str) -> None:
-    """Chance is a half, and all that a single frame is good for."""
+    """Chance is a half, and all that a single frame is good for. A black frame has the error 0.094."""
     torch.manual_seed(0)
-    sizes = (
-        {"order": 2, "steps": 2, "rank": 4}
-        if cell == "convttlstm"
-        else dict.fromkeys(("order", "steps", "rank"))
-    )
+    sizes: dict[str, Any] = {"order": 2, "steps": 2, "rank": 4}
+    if cell == "convlstm":
+        sizes = dict.fromkeys(sizes)
     model = create_model("activity", "tiny", size=16, cell=cell, classes=2, horizon=4, **sizes)
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
-    errors = []
-    for step in range(120):
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for step in range(100):
         frames, labels = motions(32, seed=step)
         terms = model.loss(frames, 4, labels=labels)
         optimizer.zero_grad()
         terms["loss"].backward()
         optimizer.step()
-        errors.append(float(terms["mse"]))
     frames, labels = motions(200, seed=1000)
-    right = (model.classify(frames[:, :4]).argmax(1) == labels[:, 0]).float().mean()
-    one_frame = (model.classify(frames[:, :1]).argmax(1) == labels[:, 0]).float().mean()
-    assert right > 0.95
+    right = (model.classify(frames[:, :4]).argmax(1) == labels[:, 0]).double().mean()
+    one_frame = (model.classify(frames[:, :1]).argmax(1) == labels[:, 0]).double().mean()
+    error = F.mse_loss(model.eval().predict(frames[:, :4], 4), frames[:, 4:])
+    assert right > 0.95, f"right {right:.3f}"
     assert 0.35 < one_frame < 0.65
-    assert errors[-1] < 0.5 * errors[0]
+    assert error < 0.08

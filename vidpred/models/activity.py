@@ -15,6 +15,7 @@ from vidpred.models.base import require_divisible
 from vidpred.models.convttlstm import CellOptions
 from vidpred.models.feedback import FeedbackModel
 from vidpred.nn.frame_coder import FrameDecoder, FrameEncoder
+from vidpred.nn.initialization import glorot
 from vidpred.nn.recurrent_blocks import RecurrentBlocks
 
 _Width = Annotated[int, Field(gt=0)]
@@ -73,12 +74,12 @@ class Activity(FeedbackModel):
         self.decoder = FrameDecoder(channels, size, (options.widths[0], self.blocks.channels), _KERNELS)
         inputs, (first, second) = options.hidden[-1], options.classifier
         self.convolutions = nn.Sequential(
-            nn.Conv2d(inputs, first, 3, stride=2, padding=1),
+            glorot(nn.Conv2d(inputs, first, 3, stride=2, padding=1)),
             nn.ReLU(),
-            nn.Conv2d(first, second, 3, stride=2, padding=1),
+            glorot(nn.Conv2d(first, second, 3, stride=2, padding=1)),
             nn.ReLU(),
         )
-        self.connected = nn.Linear(second, options.classes)
+        self.connected = glorot(nn.Linear(second, options.classes))
 
     @classmethod
     def settings_for(cls, options: ActivityOptions, frames: int, classes: int | None) -> dict[str, Any]:
