@@ -223,10 +223,11 @@ def motions(count: int, seed: int) -> tuple[Tensor, Tensor]:
 def test_two_motions_are_told_apart_from_the_first_half(cell: str) -> None:
     """Chance is a half, and all that a single frame is good for. A black frame has the error 0.094."""
     torch.manual_seed(0)
-    sizes: dict[str, Any] = {"order": 2, "steps": 2, "rank": 4}
+    sizes: dict[str, int | None] = {"order": 2, "steps": 2, "rank": 4}
     if cell == "convlstm":
         sizes = dict.fromkeys(sizes)
-    model = create_model("activity", "tiny", size=16, cell=cell, classes=2, horizon=4, **sizes)
+    options = {"cell": cell, "hidden": (16,), "classes": 2, "horizon": 4, **sizes}
+    model = create_model("activity", "tiny", size=16, **options)
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for step in range(100):
         frames, labels = motions(32, seed=step)
