@@ -30,7 +30,7 @@ NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half
 # A place below a file, one that is a folder, and one where nothing can be made.
 NO_PLACE = ("file/x", "folder.x", "/proc/nowhere/x")
 
-EXPERIMENTS = ("digit-count", "new-glyphs", "long-term", "diversity", "out-of-domain", "latent")
+EXPERIMENTS = ("digit-count", "new-glyphs", "long-term", "diversity", "out-of-domain", "latent", "activity")
 SUITES = ("models", "sampling", "data")
 MISTAKES = [
     (USAGE, "predict"),

@@ -327,7 +327,8 @@ def ssv2(
     for name, counts in made.splits.items():
         short = f"; {counts.repeating} videos are shorter and repeat frames" if counts.repeating else ""
         typer.echo(
-            f"{name}: {counts.sequences} sequences of {frames} frames, of {len(counts.classes)} classes{short}"
+            f"{name}: {counts.sequences} sequences of {frames} frames, "
+            f"of {len(counts.classes)} classes{short}"
         )
     typer.echo(f"wrote {out}{_without(made.skipped)}")
     _say_if_no_validation(made.splits, "--val")
