@@ -142,7 +142,7 @@ MISTAKES = [
     *((USAGE, f"experiment {name} run --count 0") for name in EXPERIMENTS),
     *((USAGE, f"experiment {name} run --device tpu") for name in EXPERIMENTS),
     *((FAILED, f"experiment {name} none --device cpu") for name in EXPERIMENTS),
-    *((FAILED, f"experiment {name} run --device cpu --out {place}") for name in EXPERIMENTS
+    *((FAILED, f"experiment {name} run --device cpu --out {place}") for name in EXPERIMENTS[:-1]
       for place in ("file/x", "file", "/proc/nowhere/x")),
     (FAILED, "experiment new-glyphs run --device cpu --glyphs none.npz"),
     (USAGE, "experiment new-glyphs run --device cpu --glyphs lettres"),

@@ -210,4 +210,5 @@ def test_data_that_does_not_fit(make_file, make_activity, tmp_path, capsys):
     assert "none.h5 does not exist" in mistake(capsys, 1, run, "--data=none.h5")
     np.save(tmp_path / "x.npy", np.zeros((2, 8, 1, 16, 16)))
     assert "x.npy has no labels" in mistake(capsys, 1, run, f"--data={tmp_path / 'x.npy'}")
+    assert "cannot write /proc/nowhere/x" in mistake(capsys, 1, run, "--out=/proc/nowhere/x")
     assert "there is no training run at none" in mistake(capsys, 1, "none")
