@@ -128,7 +128,7 @@ def describe_shape(shape: Sequence[int]) -> str:
 
 def wants_labels(model: VideoModel) -> bool:
     """Whether the model is conditioned on the classes of the objects."""
-    return getattr(model.options, "classes", 0) > 0
+    return getattr(model.options, "classes", 0) > 0 and not model.recognises
 
 
 def open_sequences(

@@ -30,7 +30,7 @@ NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half
 # A place below a file, one that is a folder, and one where nothing can be made.
 NO_PLACE = ("file/x", "folder.x", "/proc/nowhere/x")
 
-EXPERIMENTS = ("digit-count", "new-glyphs", "long-term", "diversity", "out-of-domain", "latent")
+EXPERIMENTS = ("digit-count", "new-glyphs", "long-term", "diversity", "out-of-domain", "latent", "activity")
 SUITES = ("models", "sampling", "data")
 MISTAKES = [
     (USAGE, "predict"),
@@ -142,7 +142,7 @@ MISTAKES = [
     *((USAGE, f"experiment {name} run --count 0") for name in EXPERIMENTS),
     *((USAGE, f"experiment {name} run --device tpu") for name in EXPERIMENTS),
     *((FAILED, f"experiment {name} none --device cpu") for name in EXPERIMENTS),
-    *((FAILED, f"experiment {name} run --device cpu --out {place}") for name in EXPERIMENTS
+    *((FAILED, f"experiment {name} run --device cpu --out {place}") for name in EXPERIMENTS[:-1]
       for place in ("file/x", "file", "/proc/nowhere/x")),
     (FAILED, "experiment new-glyphs run --device cpu --glyphs none.npz"),
     (USAGE, "experiment new-glyphs run --device cpu --glyphs lettres"),

@@ -131,8 +131,9 @@ def _training_step(model: VideoModel, context: int) -> Step:
     optimiser = torch.optim.Adam(model.parameters())
 
     def step(frames: Tensor) -> None:
+        labels = frames.new_zeros(len(frames), 1).long() if model.recognises else None
         optimiser.zero_grad()
-        model.loss(frames, context)["loss"].backward()
+        model.loss(frames, context, labels=labels)["loss"].backward()
         optimiser.step()
 
     return step

@@ -147,6 +147,32 @@ def latent(
     _run("latent", experiment, run, out, None, device, count, (context, 1, 1, seed, batch))
 
 
+@experiment_app.command("activity")
+def activity(
+    run: Runs,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A data file that names its classes.", show_default="that of the first run"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split of the data file: train, val or test.")] = "test",
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Sequences to try the runs on.", show_default="all")
+    ] = None,
+    out: Out = None,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """Which class a video is of, from its front alone (Su et al., tables 1 and 3); runs of model activity."""
+    from vidpred.experiments.activity import activity as experiment
+    from vidpred.experiments.activity import open_videos
+    from vidpred.runs import load_run
+
+    first = load_run(run[0])
+    file, found = open_videos(first.config.data, data, split)
+    setting = (first.config.train.context, 1, 1, 0, batch)
+    _run("activity", experiment, run, out, None, device, count or len(found), setting, file, split=split)
+
+
 def _run(
     name: str,
     experiment: Callable[..., list[Table]],
@@ -156,12 +182,13 @@ def _run(
     device: str,
     count: int,
     setting: tuple[int, int, int, int, int],
+    file: Path | None = None,
     **options: Any,
 ) -> None:
     """Opens the runs, lets the experiment do its work, prints its tables."""
     from rich.console import Console
 
-    workspace = _workspace(name, runs, out, usage, device, count, setting, options)
+    workspace = _workspace(name, runs, out, usage, device, count, setting, options, file)
     tables = experiment(workspace, **options)
     Console().print(*(table.rich() for table in tables))
     typer.echo(f"tables, pictures and numbers: {workspace.folder}")
@@ -176,6 +203,7 @@ def _workspace(
     count: int,
     setting: tuple[int, int, int, int, int],
     options: dict[str, Any],
+    file: Path | None,
 ) -> Workspace:
     from vidpred.allocator import keep_freed_memory
 
@@ -189,8 +217,9 @@ def _workspace(
 
     context, horizon, samples, seed, batch = setting
     runs = load_runs(paths, usage or [])
-    require_alike(runs)
+    if file is None:
+        require_alike(runs)
     folder = out or paths[0] / "experiments" / name
     require_writable(folder / "results.json")
     chosen = Setting(context, horizon, samples, seed, batch, find_device(device))
-    return Workspace(name, folder, runs, count, chosen, options)
+    return Workspace(name, folder, runs, count, chosen, options, file=file)

@@ -14,7 +14,7 @@ from vidpred.errors import ConfigError, unknown_name
 
 gen_data_app = typer.Typer(
     name="gen-data",
-    help="Make a data file: generated sequences, your own videos, or KTH.",
+    help="Make a data file: generated sequences, your own videos, KTH, or Something-Something V2.",
     no_args_is_help=True,
 )
 
@@ -259,6 +259,79 @@ def kth(
         )
     typer.echo(f"wrote {out}{_without(made.skipped)}")
     _say_if_no_validation((name for name, counts in made.splits.items() if counts.sequences), "--val-persons")
+
+
+@gen_data_app.command("ssv2")
+def ssv2(
+    videos: Annotated[Path, typer.Argument(metavar="VIDEOS", help="The folder of the <id>.webm files.")],
+    labels: Annotated[
+        Path,
+        typer.Option(
+            "--labels", help="The folder of the train, validation and labels json files, by either name."
+        ),
+    ],
+    out: Out,
+    classes: Annotated[
+        Path | None,
+        typer.Option(
+            "--classes",
+            help="A text file: a class or template a line, and after a tab perhaps its group.",
+            show_default="all classes",
+        ),
+    ] = None,
+    frames: Annotated[
+        int, typer.Option("--frames", min=1, help="Frames of a sequence, spread evenly over the video.")
+    ] = 40,
+    size: Annotated[
+        str, typer.Option("--size", metavar="N|HxW", help="Height and width; videos are stretched to it.")
+    ] = "64",
+    grey: Annotated[bool, typer.Option("--grey/--color", help="One channel, or three.")] = False,
+    train: Annotated[
+        int | None,
+        typer.Option("--train", min=0, help="Videos to train on.", show_default="all the others"),
+    ] = None,
+    val: Annotated[
+        str,
+        typer.Option(
+            "--val", help="Of the published training videos, for validation: a number or a fraction."
+        ),
+    ] = "0.05",
+    test: Annotated[
+        int | None,
+        typer.Option("--test", min=0, help="Of the published validation videos.", show_default="all"),
+    ] = None,
+    seed: Seed = 0,
+    on_error: OnErrorOption = "stop",
+    workers: Decoders = 0,
+) -> None:
+    """Something-Something V2. Its validation videos become the test split: its test labels are not public."""
+    from vidpred.data.something import SomethingSpec, generate_ssv2
+
+    made = generate_ssv2(
+        out,
+        videos,
+        labels,
+        SomethingSpec(frames, _size(size), 1 if grey else 3),
+        classes=classes,
+        train=train,
+        val=_share("--val", val),
+        test=test,
+        seed=seed,
+        on_error=_on_error(on_error),
+        workers=workers,
+    )
+    for sentence in made.skipped:
+        typer.echo(f"skipped: {sentence}")
+    if made.of_other_classes:
+        typer.echo(f"left out: {made.of_other_classes} videos of other classes")
+    for name, counts in made.splits.items():
+        short = f"; {counts.repeating} videos are shorter and repeat frames" if counts.repeating else ""
+        typer.echo(
+            f"{name}: {counts.sequences} sequences of {frames} frames, "
+            f"of {len(counts.classes)} classes{short}"
+        )
+    typer.echo(f"wrote {out}{_without(made.skipped)}")
+    _say_if_no_validation(made.splits, "--val")
 
 
 def _say_if_no_validation(splits: Iterable[str], option: str) -> None:

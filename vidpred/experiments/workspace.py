@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from vidpred.config import DataConfig
 from vidpred.data import digits
+from vidpred.data.hdf5 import open_dataset
 from vidpred.data.moving_objects import MovingSpec
 from vidpred.errors import ConfigError
 from vidpred.evaluation import Setting, describe, machine, presets_of
@@ -45,6 +46,7 @@ class Workspace:
         setting: context, horizon, samples, seed, batch and device.
         options: what else the numbers depend on.
         quiet: no progress bars.
+        file: the data file to try them on; None: moving objects, made on the fly.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Workspace:
     setting: Setting
     options: Mapping[str, Any] = field(default_factory=dict)
     quiet: bool = False
+    file: Path | None = None
 
     def part(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """What `compute` returns; read from disk if this part was finished before under the same settings."""
@@ -134,14 +137,23 @@ class Workspace:
             [] if spec.kind != "mmnist" else [dict(digits.load(source).files) for source in sorted(sources)]
         )
 
+    def _data(self, runs: Sequence[Run]) -> dict[str, Any]:
+        """What tells apart the sequences that these runs are tried on."""
+        if self.file is not None:
+            with open_dataset(self.file) as opened:
+                return {name: opened.attributes.get(name) for name in ("sha256", "classes", "groups")}
+        return {
+            "data": [trained_spec(run.config.data).model_dump() for run in runs],
+            "glyphs": [self._glyphs(run.config.data) for run in runs],
+        }
+
     def _digest(self, runs: Sequence[Run]) -> str:
         """Of the weights of these runs and of every setting that a number may depend on."""
         depends = {
             **{key: value for key, value in self._facts.items() if key not in ("runs", "machine")},
             "format": FORMAT,
             "batch": self.setting.batch,
-            "data": [trained_spec(run.config.data).model_dump() for run in runs],
-            "glyphs": [self._glyphs(run.config.data) for run in runs],
+            **self._data(runs),
             "weights": [checkpoint_digest(run.path) for run in runs],
             "config": [run.config.model_dump(mode="json", exclude={"train", "optim"}) for run in runs],
         }

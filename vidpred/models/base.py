@@ -31,8 +31,24 @@ class VideoModel(nn.Module):
     Options: ClassVar[type[ModelOptions]] = ModelOptions
     stochastic: bool = False
     """Whether two predictions from the same context can differ; if not, one sample says all."""
+    recognises: ClassVar[bool] = False
+    """Whether the classes of its options are what it learns to tell: it needs labels in training alone."""
     usage: ClassVar[tuple[str, ...]] = ()
     """Options that change how a trained model predicts, not what it has learnt."""
+
+    @classmethod
+    def settings_for(cls, options: Any, frames: int, classes: int | None) -> dict[str, Any]:
+        """Settings that follow from the data, besides channels and size, keyed like ``train.context``.
+
+        Args:
+            options: the model's own.
+            frames: of a sequence.
+            classes: how many there are, where the data names them.
+
+        Raises:
+            ConfigError: the options do not go with the data.
+        """
+        return {}
 
     def __init__(self, channels: int, size: tuple[int, int], options: ModelOptions) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from typing import Any
 
 from vidpred import config
 from vidpred.errors import ConfigError, unknown_name
+from vidpred.models.activity import Activity
 from vidpred.models.base import VideoModel
 from vidpred.models.convlstm import ConvLSTM
 from vidpred.models.convttlstm import ConvTTLSTM
@@ -16,6 +17,7 @@ from vidpred.models.vpn import VPN
 from vidpred.models.vrnn import VRNN
 
 MODELS: Mapping[str, type[VideoModel]] = {
+    "activity": Activity,
     "convlstm": ConvLSTM,
     "convlstm12": ConvTTLSTM,
     "convlstm12_ttd": ConvTTLSTM,

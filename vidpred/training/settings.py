@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vidpred import config, runs
 from vidpred.config import DataConfig, Layer, Resolved
 from vidpred.data.frames import FrameDataset
+from vidpred.data.hdf5 import open_dataset
 from vidpred.errors import ConfigError
 from vidpred.models.registry import build, model_class
 
@@ -23,7 +25,7 @@ def resolve_settings(
     assignments: Iterable[str] = (),
     options: Layer | None = None,
 ) -> Resolved:
-    """Merges the layers of a training's configuration and takes the frames' shape from the data.
+    """Merges the layers of a training's configuration and takes from the data what follows from it.
 
     Raises `ConfigError` or `DataError` for whatever can be wrong before training starts.
 
@@ -33,7 +35,8 @@ def resolve_settings(
         assignments: ``a.b=v`` strings (``--set``).
         options: settings that have an option of their own on the command line.
     """
-    model_options = model_class(model_name).Options
+    model = model_class(model_name)
+    model_options = model.Options
     layers = [config.file_layer(config_file)] if config_file else []
     layers += [options] if options else []
     layers += [config.set_layer(assignments)]
@@ -41,7 +44,9 @@ def resolve_settings(
         layers.append(Layer("--data", {"data.file": str(data.resolve())}))
     first = config.resolve(model_name, preset, model_options, layers)
     frames, channels, height, width = _frame_shape(first.config.data)
-    shape = Layer("the data", {"channels": channels, "size": (height, width)})
+    follows = model.settings_for(first.config.model, frames, _class_count(first.config.data))
+    follows = _without_given(follows, first, layers)
+    shape = Layer("the data", {"channels": channels, "size": (height, width), **follows})
     resolved = config.resolve(model_name, preset, model_options, [*layers, shape])
     if resolved.config.train.context >= frames:
         raise ConfigError(
@@ -58,6 +63,27 @@ def _frame_shape(data: DataConfig) -> tuple[int, int, int, int]:
     if data.file is not None:
         return FrameDataset(data.file, split="train", length=data.frames).frame_shape
     return runs.moving_spec(data).frame_shape
+
+
+def _class_count(data: DataConfig) -> int | None:
+    """How many classes a data file names."""
+    if data.file is None:
+        return None
+    with open_dataset(data.file) as file:
+        return len(file.attributes.get("classes", ())) or None
+
+
+def _without_given(follows: dict[str, Any], first: Resolved, layers: Iterable[Layer]) -> dict[str, Any]:
+    """Leaves out what the user has given: for ``eval`` it may differ, anywhere else that is a mistake."""
+    given = {key for layer in layers for key in layer.values}
+    flat = config.flatten(first.config.model_dump())
+    for key in follows.keys() & given:
+        if flat[key] != follows[key] and not key.startswith("eval."):
+            raise ConfigError(
+                f"{key} follows from the data and the options of the model: expected {follows[key]}, "
+                f"got {flat[key]} (from {first.sources[key]})"
+            )
+    return {key: value for key, value in follows.items() if key not in given}
 
 
 def change_limits(path: Path, assignments: Iterable[str]) -> None:
