@@ -122,13 +122,20 @@ def test_what_was_skipped_is_said_with_its_reason(monkeypatch, capsys):
     assert "skipped an op compile: no compiler" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("quick", "presets"), [(["--quick"], {"tiny"}), ([], {"tiny", "small"})])
+@pytest.mark.parametrize(("quick", "presets"), [(["--quick"], {"tiny"}), ([], {"tiny", "small", "paper"})])
 def test_models_runs_every_case(quick, presets, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(models, "run_case", lambda case, *_, **__: [seen.append(case) or _row(case.model)])
     assert run(["bench", "models", "--device", "cpu", *quick]) == 0
     assert {case.preset for case in seen} == presets
     assert "a pass" in capsys.readouterr().out
+
+
+def test_models_can_be_chosen(monkeypatch):
+    seen = []
+    monkeypatch.setattr(models, "run_case", lambda case, *_, **__: [seen.append(case) or _row(case.model)])
+    assert run(["bench", "models", "--device", "cpu", "--quick", "--model", "rnn", "--model", "vpn"]) == 0
+    assert [case.model for case in seen] == ["rnn", "vpn"]
 
 
 def test_data_runs_its_suite(monkeypatch, capsys):
@@ -143,6 +150,7 @@ def test_data_runs_its_suite(monkeypatch, capsys):
         (["kernels", "--device", "cuda:99"], 2, "no device 'cuda:99'"),
         (["kernels", "--threads", "-1"], 2, "--threads"),
         (["kernels", "--op", "lstm_gate"], 2, "unknown op 'lstm_gate'; did you mean 'lstm_gates'?"),
+        (["models", "--model", "convtlstm"], 2, "unknown model 'convtlstm'; did you mean 'convttlstm'?"),
         (["kernels", "--dtype", "float"], 2, "(choices: bfloat16, float16, float32, float64)"),
         (["training"], 2, "training"),
         (["data", "--json", "/proc/nowhere/data.json"], 1, "cannot write /proc/nowhere/data.json"),

@@ -1,5 +1,6 @@
 """Every command with wrong input: one sentence on stderr, exit code 1 or 2, nothing left behind."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from vidpred.cli.main import run as vidpred
 FAILED, USAGE = 1, 2
 MMNIST = "gen-data mmnist --train 2 --val 0 --test 1 --size 32 --digit-size 16 --digits digits.npz"
 VIDEO = "gen-data video videos --out x.h5"
+SSV2 = "gen-data ssv2 videos --labels labels --out x.h5"
 KTH = "gen-data kth kth --sequences list.txt --out x.h5"
 SHAPES = "gen-data shapes --train 2 --val 0 --test 1"
 TRAIN = "train rnn --preset tiny --device cpu"
@@ -77,6 +79,13 @@ MISTAKES = [
     (USAGE, f"{KTH} --frames 0"),
     (USAGE, f"{KTH} --on-error ignore"),
     *((FAILED, f"{KTH.replace('x.h5', place)}.h5 --on-error skip") for place in NO_PLACE),
+    (USAGE, "gen-data ssv2 videos --out x.h5"),
+    (FAILED, "gen-data ssv2 none --labels labels --out x.h5"),
+    *((FAILED, f"gen-data ssv2 videos --labels {name} --out x.h5") for name in ("none", "file", "videos")),
+    *((FAILED, f"{SSV2} --classes {name}") for name in ("none", "rubbish.avi", "empty.avi", "folder.avi")),
+    *((USAGE, f"{SSV2} --val {share}") for share in ("-1", "1.5", "some", "nan")),
+    *((USAGE, f"{SSV2} --{wrong}") for wrong in ("frames 0", "size 0", "on-error ignore", "train -1")),
+    (FAILED, SSV2),
     (USAGE, "convert clips.npy"),
     (USAGE, "convert clips.npy x.h5 --format hdf4"),
     (USAGE, "convert clips.npy x.h5 --split tset"),
@@ -183,6 +192,10 @@ def made(tmp_path_factory, make_video):
     (folder / "kth").mkdir()
     shutil.copy(whole, folder / "kth" / "person11_boxing_d1_uncomp.avi")
     (folder / "list.txt").write_text("person11_boxing_d1 frames 1-9, 10-13")  # which has only 12
+    (folder / "labels").mkdir()
+    item = {"id": "7", "label": "holding a cup", "template": "Holding [something]"}  # whose video is missing
+    for name, content in (("labels", {"Holding something": "0"}), ("train", [item]), ("validation", [item])):
+        (folder / "labels" / f"{name}.json").write_text(json.dumps(content))
     for ending in ("h5", "npy", "npz", "toml", "avi"):
         (folder / f"rubbish.{ending}").write_bytes(b"\x00\xffrubbish = [\n" * 20)
         (folder / f"empty.{ending}").touch()

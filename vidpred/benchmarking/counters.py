@@ -60,7 +60,7 @@ def peak_bytes(run: Callable[[], Any]) -> int:
 
 
 def _tensor_train_conv(states: Sequence[Shape], cores: Sequence[Shape], *_: Any, **__: Any) -> int:
-    batch, _, height, width = states[0]
+    batch, _rank, height, width = states[0]
     return 2 * batch * height * width * sum(math.prod(core) for core in cores)
 
 
