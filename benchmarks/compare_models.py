@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def main(folder: Path, options: list[str]) -> None:
     vidpred("experiment", "diversity", *by_chance, "--out", str(folder / "experiments" / "diversity"))
     vidpred("experiment", "latent", str(folder / "vrnn"), "--out", str(folder / "experiments" / "latent"))
     keep(folder)
-    draw(folder, RESULTS.parents[1] / "docs" / "first-frames.png")
+    draw([folder / model for model in MODELS], RESULTS.parents[1] / "docs" / "first-frames.png")
 
 
 def train(run: Path, model: str, options: list[str]) -> None:
@@ -59,13 +60,9 @@ def train(run: Path, model: str, options: list[str]) -> None:
 
 def keep(folder: Path) -> None:
     """Copies tables, numbers and pictures, but neither the scores of every sequence nor finished parts."""
-    import torch
     from PIL import Image
 
-    from vidpred.benchmarking.hardware import cpu_name, gpu
-
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = machine_name({"gpu": gpu(device), "cpu": cpu_name(), "cores": os.cpu_count()})
+    name = this_machine()
     parts = {e: folder / "experiments" / e for e in (*EXPERIMENTS, "diversity", "latent")}
     for part, source in {"study": folder / "study", **parts}.items():
         kept = RESULTS / f"comparison-{name}" / part
@@ -79,7 +76,7 @@ def keep(folder: Path) -> None:
                     picture.convert("RGB").quantize(64).save(kept / file.name, optimize=True)
 
 
-def draw(folder: Path, picture: Path) -> None:
+def draw(paths: Sequence[Path], picture: Path) -> None:
     """Two test sequences: what was given, what followed, and what each model predicted."""
     import numpy as np
 
@@ -88,11 +85,23 @@ def draw(folder: Path, picture: Path) -> None:
     from vidpred.sequences import open_sequences
     from vidpred.viz.contact_sheet import write_contact_sheet
 
-    runs = load_runs([folder / model for model in MODELS])
+    runs = load_runs(paths)
     sequences = open_sequences(runs[0].config.data, None, "test", length=20)
     made = [roll_out_sequences(run.model, sequences, range(2), 10, 10, samples=1) for run in runs]
     predicted = np.concatenate([rollout.predicted for rollout in made])
-    write_contact_sheet(picture, made[0].context, predicted, made[0].truth, every=1, names=MODELS)
+    write_contact_sheet(
+        picture, made[0].context, predicted, made[0].truth, every=1, names=[run.name for run in runs]
+    )
+
+
+def this_machine() -> str:
+    """What the machine is called in the names of results."""
+    import torch
+
+    from vidpred.benchmarking.hardware import cpu_name, gpu
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return machine_name({"gpu": gpu(device), "cpu": cpu_name(), "cores": os.cpu_count()})
 
 
 def vidpred(*arguments: str, env: dict[str, str] | None = None) -> None:
