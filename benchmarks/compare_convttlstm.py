@@ -2,9 +2,9 @@
 
 python benchmarks/compare_convttlstm.py FOLDER LPIPS [options of `vidpred train`]
 
-Trains both at preset small, a core each; runs that are in FOLDER already are continued. LPIPS is the file with
-the weights that `vidpred evaluate --lpips` takes. Predicts 10 and 30 frames from 10; the table, the numbers and
-a picture go to benchmarks/results/convttlstm-MACHINE.
+Trains both at preset small, a core each; runs that are in FOLDER already are continued. LPIPS is the file
+with the weights that `vidpred evaluate --lpips` takes. Predicts 10 and 30 frames from 10; the table, the
+numbers and a picture go to benchmarks/results/convttlstm-MACHINE.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def main(folder: Path, lpips: str, options: list[str]) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     runs = [str(folder / model) for model in MODELS]
     for horizon in HORIZONS:
-        vidpred("evaluate", *runs, "--count", COUNT, "--samples", "1", "--horizon", str(horizon),
-                "--conventions", "convtt", "--lpips", lpips, "--json", str(folder / f"{horizon}.json"))  # fmt: skip
+        scored = ["--horizon", str(horizon), "--conventions", "convtt", "--lpips", lpips]
+        vidpred("evaluate", *runs, "--count", COUNT, *scored, "--json", str(folder / f"{horizon}.json"))
     results = {horizon: json.loads((folder / f"{horizon}.json").read_text("utf-8")) for horizon in HORIZONS}
     for horizon, result in results.items():
         (kept / f"{horizon}-frames.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
