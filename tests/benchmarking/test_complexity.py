@@ -71,7 +71,7 @@ def test_patches_are_positions_and_channels() -> None:
 
 def test_a_classic_tensor_train_is_as_many_products_as_its_whole_kernel_and_its_making() -> None:
     found = counted("convlstm12_ttd", size=(16, 16), hidden=[4], layers=1, order=3, rank=2, kernel_size=3)
-    # The kernel, 9 taps x (4 x 4) outputs x 1 input: (9, rank) by (rank, 4 * rank), (9 * 4, rank) by (rank, 4).
+    # The kernel, 9 taps x 4 x 4 outputs x 1 input: (9, rank) by (rank, 4 * rank), (9 * 4, rank) by (rank, 4).
     making = 9 * 2 * (4 * 2) + (9 * 4) * 2 * 4
     convolutions = ((1 + 4) * 16 * 9 + 4) * 256
     assert found.multiply_adds_per_frame == convolutions + making
@@ -161,7 +161,7 @@ def test_the_published_figures_of_table_2_come_out_exactly(
     small, large = counted(name), counted(name, size=(120, 120))
     assert f"{small.parameters / 1e6:.2f}" == millions
     assert (small.su_2020_gflops, large.su_2020_gflops) == (at_64, at_120)
-    # What is really multiplied, in their unit; the biases and the rounding are less than a quarter of a percent.
+    # What is really multiplied, in their unit; biases and rounding make less than a quarter of a percent.
     for row in (small, large):
         assert row.su_2020_gflops == pytest.approx(row.multiply_adds_per_frame / 1.024e9, rel=0.0025)
     assert f"{millions}M parameters x 64 x 64 pixels / 1024 = {at_64}G" in table([small]).note

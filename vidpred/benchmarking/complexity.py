@@ -87,7 +87,7 @@ def complexity(settings: Config) -> Complexity:
 
 
 def published_gflops(parameters: int, size: tuple[int, int]) -> float:
-    """The "# of FLOPs" of table 2 of seed 002, there "the multiplications for one-step prediction per sample".
+    """The "# FLOPs" of table 2 of seed 002, there "the multiplications for one-step prediction per sample".
 
     Each of its six figures is the printed number of parameters (in millions, to two decimals) times the
     pixels of a frame in units of 1024: 3.97M * 64 * 64 / 1024 = 15.88G, 2.69M * 120 * 120 / 1024 = 37.83G.

@@ -21,7 +21,7 @@ def info(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Show instead how large this model is and what a predicted frame costs; 'all': of every one.",
+            help="Show instead how large this model is and what a predicted frame costs; 'all': of all.",
             show_default=False,
         ),
     ] = None,
