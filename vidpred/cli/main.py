@@ -49,7 +49,7 @@ def _global_options(
 app.add_typer(gen_data_app, name="gen-data")
 app.command()(convert)
 app.command()(train)
-app.command()(import_weights)
+app.command("import-weights")(import_weights)
 app.command()(rollout)
 app.command()(evaluate)
 app.add_typer(experiment_app, name="experiment")

@@ -10,7 +10,7 @@ from typing import Any
 
 from vidpred import config, runs
 from vidpred.config import Config, Layer
-from vidpred.errors import CheckpointError, ConfigError, unknown_name
+from vidpred.errors import unknown_name
 from vidpred.files import replacing
 from vidpred.models.importers import IMPORTERS
 from vidpred.models.importers.base import read_tensors
@@ -47,20 +47,17 @@ def import_run(
     runs.require_free(path)
     foreign = IMPORTERS[source](read_tensors(file), str(file))
     model_options = model_class(foreign.name).Options
+    square = {"data.size": size[0]} if size[0] == size[1] else {}
     layers = [
         Layer("the imported weights", foreign.settings),
-        Layer("the command line", {"size": size, "data.size": max(size), **options}),
+        Layer("the command line", {"size": size, **square, **options}),
     ]
     resolved = config.resolve(foreign.name, "paper", model_options, layers)
     model = build(resolved.config)
-    expected = {name: value.shape for name, value in model.state_dict().items()}
-    found = {name: value.shape for name, value in foreign.weights.items()}
-    if expected != found:
-        raise CheckpointError(f"{file} does not fit a {foreign.name} of its sizes")
     model.load_state_dict(dict(foreign.weights))
     origin = {"project": source, "file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     fresh = make_optimizer(model.parameters(), resolved.config.optim).state_dict()
-    with replacing(path) as temporary:
+    with replacing(path.resolve()) as temporary:
         runs.create(temporary, resolved)
         runs.save_checkpoint(temporary, "best", model, {"imported": origin})
         last = {"imported": origin, "progress": asdict(Progress()), "optimizer": fresh}

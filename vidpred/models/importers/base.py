@@ -44,6 +44,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
             f"cannot read {file}: it is damaged, or holds other things than tensors by name, "
             "which are not opened because they can run code"
         ) from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file can make torch.load raise almost anything
         raise CheckpointError(f"cannot read {file}: the file is damaged or not one of torch.save") from error
     if isinstance(content, Mapping):

@@ -23,7 +23,7 @@ convolutions are called differs between layouts.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,8 +162,9 @@ def _conv(module: str, tensors: Mapping[str, Tensor]) -> _Conv:
             raise CheckpointError(f"'{part}' is missing")
     weight = tensors[f"{module}.weight"]
     if weight.dim() not in (4, 5):
+        shape = tuple(weight.shape)
         raise CheckpointError(
-            f"'{module}.weight' should have the 4 or 5 dimensions of a convolution, got shape {tuple(weight.shape)}"
+            f"'{module}.weight' should have 4 or 5 dimensions, as convolutions have, got {shape}"
         )
     return _Conv(module, weight, tensors[f"{module}.bias"])
 
@@ -183,15 +184,20 @@ def _blocks(cells: Mapping[tuple[int, int], Lists]) -> range:
 
 
 def _split(lists: Lists, channels: int) -> tuple[list[_Conv], list[_Conv]]:
-    """Which list of a Conv-TT cell is the preprocessing and which the cores; `channels` is those of x."""
-    for windows, cores in (lists, lists[::-1]):
-        if windows[0].weight.dim() == 5:
+    """Which list of a Conv-TT cell is the preprocessing and which the cores; `channels` is those of x.
+
+    No two lists can be taken for each other: the first core is square, and the last sees x besides.
+    """
+    orders = (lists[1], lists[0]), (lists[0], lists[1])
+    for windows, cores in orders:
+        if any(conv.weight.dim() == 5 for conv in windows):
             return windows, cores
-        if len(cores) > 1 and len({conv.weight.shape for conv in cores}) > 1:  # the last core is the gates'
+    for windows, cores in orders:
+        rank = windows[0].weight.shape[0]
+        square = len(cores) == 1 or cores[0].weight.shape[:2] == (rank, rank)
+        if square and cores[-1].weight.shape[1] == channels + rank:
             return windows, cores
-        if len(cores) == 1 and cores[0].weight.shape[1] == channels + windows[0].weight.shape[0]:
-            return windows, cores
-    return lists[1], lists[0]
+    return orders[0]
 
 
 def _gates(lists: Lists, channels: int) -> _Conv:
