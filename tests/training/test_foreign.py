@@ -142,7 +142,7 @@ def require_same_predictions(theirs: Network, path: Path, channels: int = 1, sig
     context = torch.rand(2, 4, channels, 7, 9, dtype=torch.float64)
     expected = theirs.double().predict(context, 5, sigmoid)
     assert expected.std() > 0.01
-    assert ((expected > 0) & (expected < 1)).double().mean() > 0.5
+    assert ((expected > 0) & (expected < 1)).double().mean() > 0.25
     torch.testing.assert_close(model.predict(context, 5), expected, rtol=1e-9, atol=1e-9)
 
 
