@@ -167,6 +167,14 @@ def test_the_published_figures_of_table_2_come_out_exactly(
     assert f"{millions}M parameters x 64 x 64 pixels / 1024 = {at_64}G" in table([small]).note
 
 
+def test_the_table_has_four_digits() -> None:
+    row = table([counted("convlstm12", size=(120, 120), channels=3)]).rows[0]
+    weights = 3_979_763 - 1_923  # without biases
+    assert row[1:4] == ["3x120x120", "3,979,763", "15.92 MB"]
+    assert row[4:] == [f"{weights * 14_400 / 1e9:.2f} G", f"{2 * weights * 14_400 / 1e9:.1f} G"]
+    assert table([counted("vpn", size=(120, 120))]).rows[0][-1] == "1056 G"
+
+
 def test_only_networks_of_seed_002_on_whole_pixels_have_a_published_count() -> None:
     assert counted("convlstm", "tiny").su_2020_gflops is None
     assert counted("convttlstm", "tiny").su_2020_gflops is None  # on squares of 4 x 4 pixels

@@ -97,22 +97,25 @@ def published_gflops(parameters: int, size: tuple[int, int]) -> float:
 
 
 def table(rows: list[Complexity]) -> Table:
-    """The numbers as a table, with what they count below it."""
-    header = ["model", "preset", "frame", "parameters", "weights", "multiply-adds", "FLOPs"]
+    """The numbers of at least one model, all of one preset, as a table, with what they count below it."""
+    header = ["model", "frame", "parameters", "weights", "multiply-adds", "FLOPs"]
     cells = [
         [
             row.model,
-            row.preset,
             f"{row.channels}x{row.height}x{row.width}",
             f"{row.parameters:,}",
             f"{row.weight_bytes / 1e6:.2f} MB",
-            f"{row.multiply_adds_per_frame / 1e9:.4g} G",
-            f"{row.flops_per_frame / 1e9:.4g} G",
+            _billions(row.multiply_adds_per_frame),
+            _billions(row.flops_per_frame),
         ]
         for row in rows
     ]
     notes = [_COUNTED, *map(_as_published, filter(lambda row: row.su_2020_gflops is not None, rows))]
-    return Table("Complexities", header, cells, "\n".join(notes))
+    return Table(f"Complexities, preset {rows[0].preset}", header, cells, "\n".join(notes))
+
+
+def _billions(count: int) -> str:
+    return f"{count / 1e9:#.4g}".rstrip(".") + " G"
 
 
 def as_plain_data(rows: list[Complexity], skipped: dict[str, str]) -> dict[str, Any]:

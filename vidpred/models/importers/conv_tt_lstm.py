@@ -16,6 +16,8 @@ all with a bias. Three things differ from ours:
 - Windows are counted from the oldest, and the lags in a window too; ours both from the newest.
 - Input and state share one convolution where we have two.
 
+The order in [x; V] is known, that in the baseline's [x; h] is taken to be the same.
+
 Only the places ``b0l0`` and ``output``, the shapes and the order of a list matter here: what its lists and
 convolutions are called differs between layouts.
 """
@@ -66,15 +68,14 @@ class _Sizes:
     rank: int = 0
 
     def settings(self) -> dict[str, int]:
-        own = (
-            {"order": self.order, "steps": self.order + self.lags - 1, "rank": self.rank}
-            if self.order
-            else {}
-        )
-        return {"kernel_size": self.kernel, **own}
+        """As our options; the baseline has a kernel alone."""
+        if not self.order:
+            return {"kernel_size": self.kernel}
+        steps = self.order + self.lags - 1
+        return {"kernel_size": self.kernel, "order": self.order, "steps": steps, "rank": self.rank}
 
 
-Lists = list[list[_Conv]]
+_Lists = list[list[_Conv]]
 """The convolutions of a cell, those of a list together and in its order."""
 
 
@@ -120,7 +121,7 @@ def _read(tensors: Mapping[str, Tensor]) -> Foreign:
 _PLACE = re.compile(r"(?:.+?\.)??(?:b(?P<block>\d+)l(?P<layer>\d+)|(?P<output>output))(?P<within>\..+)?")
 
 
-def _places(tensors: Mapping[str, Tensor]) -> tuple[dict[tuple[int, int], Lists], _Conv]:
+def _places(tensors: Mapping[str, Tensor]) -> tuple[dict[tuple[int, int], _Lists], _Conv]:
     """The convolutions of the cells by (block, layer), and that of the output."""
     named: dict[tuple[int, int], dict[str, dict[int, _Conv]]] = {}
     outputs = []
@@ -169,7 +170,7 @@ def _conv(module: str, tensors: Mapping[str, Tensor]) -> _Conv:
     return _Conv(module, weight, tensors[f"{module}.bias"])
 
 
-def _blocks(cells: Mapping[tuple[int, int], Lists]) -> range:
+def _blocks(cells: Mapping[tuple[int, int], _Lists]) -> range:
     """The numbers of the blocks, all of which have as many layers as the first."""
     blocks = 1 + max(block for block, _ in cells)
     layers = 1 + max(layer for _, layer in cells)
@@ -183,7 +184,7 @@ def _blocks(cells: Mapping[tuple[int, int], Lists]) -> range:
     return range(blocks)
 
 
-def _split(lists: Lists, channels: int) -> tuple[list[_Conv], list[_Conv]]:
+def _split(lists: _Lists, channels: int) -> tuple[list[_Conv], list[_Conv]]:
     """Which list of a Conv-TT cell is the preprocessing and which the cores; `channels` is those of x.
 
     No two lists can be taken for each other: the first core is square, and the last sees x besides.
@@ -200,7 +201,7 @@ def _split(lists: Lists, channels: int) -> tuple[list[_Conv], list[_Conv]]:
     return orders[0]
 
 
-def _gates(lists: Lists, channels: int) -> _Conv:
+def _gates(lists: _Lists, channels: int) -> _Conv:
     """The convolution whose outputs are the gates."""
     if len(lists) == 1 and len(lists[0]) == 1:
         return lists[0][0]
@@ -213,7 +214,7 @@ def _gates(lists: Lists, channels: int) -> _Conv:
     return _split(lists, channels)[1][-1]
 
 
-def _sizes(lists: Lists, channels: int) -> _Sizes:
+def _sizes(lists: _Lists, channels: int) -> _Sizes:
     """What the first cell tells, whose input has these channels."""
     gates = _gates(lists, channels)
     outputs, _, kernel, *_ = gates.weight.shape
@@ -229,7 +230,7 @@ def _sizes(lists: Lists, channels: int) -> _Sizes:
     return _Sizes(kernel, len(windows), lags, rank)
 
 
-def _cell(lists: Lists, sizes: _Sizes, inputs: int, hidden: int) -> dict[str, Tensor]:
+def _cell(lists: _Lists, sizes: _Sizes, inputs: int, hidden: int) -> dict[str, Tensor]:
     """The weights of one cell by our names; raises `CheckpointError` unless all have their shapes."""
     gates, kernel = _gates(lists, inputs), (sizes.kernel, sizes.kernel)
     expected, found = 2 * sizes.order or 1, sum(map(len, lists))
