@@ -130,14 +130,19 @@ def new_run_path(model_name: str, data: DataConfig, parent: Path = Path("runs"))
 
 def create(path: Path, resolved: Resolved) -> None:
     """Makes the folder of a new run. Raises `OutputError` if there is something already."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path} exists already: choose another --run, or continue it with --resume {path}")
+    require_free(path)
     try:
         (path / "samples").mkdir(parents=True, exist_ok=True)
         (path / "checkpoints").mkdir(exist_ok=True)
         config.save(resolved, path / "config.toml")
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def require_free(path: Path) -> None:
+    """Raises `OutputError` where a new run would take the place of something."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path} exists already: choose another --run, or continue it with --resume {path}")
 
 
 def read_config(path: Path) -> Resolved:

@@ -9,6 +9,8 @@ import torch
 import vidpred
 from vidpred import ops
 from vidpred.cli.info import info
+from vidpred.cli.main import run as program
+from vidpred.models.registry import MODELS
 
 
 @pytest.fixture
@@ -69,3 +71,64 @@ def test_writes_everything_to_a_file(printed, tmp_path):
     content = json.loads((tmp_path / "info.json").read_text())
     assert content["vidpred"] == vidpred.__version__
     assert content["devices"][0].startswith("cpu: ")
+
+
+def test_a_model_s_complexity_as_table_and_json(tmp_path, capsys):
+    file = tmp_path / "model.json"
+    assert program(["info", "convttlstm", "--size", "120x60", "--channels=3", "--json", str(file)]) == 0
+    shown = capsys.readouterr().out
+    for part in ("2,693,843", "3x120x60", "10.78 MB", "1e9", "Su et al. 2020"):
+        assert part in shown
+    content = json.loads(file.read_text())
+    (row,) = content["models"]
+    assert row["parameters"] == 2_693_843
+    assert (row["channels"], row["height"], row["width"]) == (3, 120, 60)
+    assert row["multiply_adds_per_frame"] == (2_693_843 - 2_403) * 120 * 60
+    assert row["flops_per_frame"] == 2 * row["multiply_adds_per_frame"]
+
+
+def test_frames_are_those_of_the_preset_s_data_and_options_can_be_set(tmp_path):
+    file = tmp_path / "model.json"
+    assert program(["info", "rnn", "--preset=tiny", "--json", str(file)]) == 0
+    (plain,) = json.loads(file.read_text())["models"]
+    assert (plain["height"], plain["width"]) == (32, 32)
+    assert program(["info", "rnn", "--preset=tiny", "--set=model.hidden=7", "--json", str(file)]) == 0
+    (narrow,) = json.loads(file.read_text())["models"]
+    assert narrow["parameters"] < plain["parameters"]
+
+
+def test_all_models_are_listed_and_those_that_do_not_fit_are_named(tmp_path, capsys):
+    file = tmp_path / "models.json"
+    assert program(["info", "all", "--preset=tiny", "--size=20", "--json", str(file)]) == 0
+    content = json.loads(file.read_text())
+    assert {row["model"] for row in content["models"]} | set(content["skipped"]) == set(MODELS)
+    assert set(content["skipped"]) == {"rnn", "vrnn"}
+    assert "left out rnn: frame size must be a multiple of 8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["vrn"], "unknown model 'vrn'; did you mean 'vrnn'?"),
+        (["vrnn", "--preset=papre"], "did you mean 'paper'?"),
+        (["all", "--preset=papre"], "no model can be as asked for: unknown preset of convlstm 'papre'"),
+        (["vrnn", "--size=60"], "multiple of 16 on both sides, got 60x60"),
+        (["vrnn", "--size=64x"], "--size expects a side such as 64, or height x width such as 120x160"),
+        (["vrnn", "--size=0"], "got '0'"),
+        (["vrnn", "--size=1x2x3"], "got '1x2x3'"),
+        (["vrnn", "--channels=0"], "--channels"),
+        (["vrnn", "--set=train.batch=3"], "--set changes options of the model here"),
+        (["vrnn", "--set=model.hiden=3"], "did you mean 'model.hidden'?"),
+        (["vrnn", "--set=model.hidden=0"], "model.hidden: input should be greater than 0, got 0"),
+        (["vpn", "--set=model.decoding=sample"], "model.decoding=blank"),
+        (["--preset=tiny"], "--preset is about a model: say which"),
+        (["--size=64"], "--size is about a model: say which"),
+        (["--channels=1"], "--channels is about a model: say which"),
+        (["--set=model.hidden=3"], "--set is about a model: say which"),
+    ],
+)
+def test_a_mistake_about_a_model_is_one_sentence(arguments, message, capsys):
+    assert program(["info", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1

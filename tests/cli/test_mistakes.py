@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vidpred.benchmarking import machine
 from vidpred.benchmarking.roofline import Peaks
@@ -20,6 +21,7 @@ KTH = "gen-data kth kth --sequences list.txt --out x.h5"
 SHAPES = "gen-data shapes --train 2 --val 0 --test 1"
 TRAIN = "train rnn --preset tiny --device cpu"
 ROLLOUT = "rollout run --device cpu --context 2 --horizon 2 --samples 1"
+IMPORT = "import-weights --from conv-tt-lstm"
 EVALUATE = "evaluate run --device cpu --context 2 --horizon 2 --samples 1"
 
 # A file that does not exist, one of rubbish, an empty one, half of a real one, and a folder.
@@ -169,7 +171,19 @@ MISTAKES = [
     (USAGE, "bench data --json"),
     *((FAILED, f"bench kernels --{out} {place}.x") for out in ("json", "plot") for place in NO_PLACE),
     *((FAILED, f"bench {suite} --json {place}.x") for suite in SUITES for place in NO_PLACE),
+    (USAGE, "import-weights"),
+    (USAGE, "import-weights none.pt --run new"),
+    (USAGE, f"{IMPORT} rubbish.npz --run new --size big"),
+    (USAGE, f"{IMPORT} rubbish.npz --run new --from conv-tt-lsmt"),
+    *((FAILED, f"{IMPORT} {name} --run new") for name in (*NO_DATA, *NO_WEIGHTS)),
+    *((FAILED, f"{IMPORT} weights.pt --run {place}")
+      for place in ("file/x", "file", "run", "/proc/nowhere/x")),
     (USAGE, "info --jsn x"),
+    (USAGE, "info rn"),
+    (USAGE, "info rnn --size 3x"),
+    (USAGE, "info rnn --set model.hidden=0"),
+    (USAGE, "info --size 64"),
+    *((FAILED, f"info rnn --json {place}.x") for place in NO_PLACE),
     *((FAILED, f"info --json {place}.x") for place in NO_PLACE),
     (USAGE, "demo --uot x"),
     *((FAILED, f"demo --out {place}") for place in ("file/x", "file", "/proc/nowhere/x")),
@@ -203,6 +217,11 @@ def made(tmp_path_factory, make_video):
     for name in ("data.h5", "clips.npy"):
         whole = (folder / name).read_bytes()
         (folder / f"half{Path(name).suffix}").write_bytes(whole[: len(whole) // 2])
+    network = {"layers.b0l0.conv": torch.nn.Conv2d(3, 8, 3), "layers.output": torch.nn.Conv2d(2, 1, 1)}
+    weights = {
+        f"{at}.{name}": value for at, conv in network.items() for name, value in conv.state_dict().items()
+    }
+    torch.save(weights, folder / "weights.pt")
     (folder / "rubbish-idx3-ubyte").write_bytes(b"rubbish")
     (folder / "file").touch()
     for place in (entry for entry in NO_PLACE if entry.startswith("folder")):

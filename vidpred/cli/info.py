@@ -1,15 +1,57 @@
-"""``vidpred info``: what is installed, what it found, and what it will use."""
+"""``vidpred info``: what is installed and will be used; with a model, how large it is and what it costs."""
 
 from __future__ import annotations
 
 from itertools import zip_longest
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-from vidpred.cli.options import Json
+import typer
+
+from vidpred.cli.options import Json, parse_size
+from vidpred.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vidpred.config import Config
+
+ALL = "all"
 
 
-def info(json: Json = None) -> None:
-    """Show versions, the kernels' backend, devices, digits found and where caches lie."""
+def info(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="Show instead how large this model is and what a predicted frame costs; 'all': of all.",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Of the model: paper, small or tiny.", show_default="paper"),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the model's frames, such as 64, or 120x160 for 120 rows.", show_default="the preset's"
+        ),
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Of the model's frames.", show_default="the preset's")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="An option of the model, such as model.rank=16; repeatable."),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Show versions, backend, devices, digits and caches; or what a MODEL is made of and costs."""
+    given = {"preset": preset, "size": size, "channels": channels, "set": assignments}
+    if model is not None:
+        _show_model(model, preset or "paper", size, channels, assignments or [], json)
+        return
+    for name, value in given.items():
+        if value:
+            raise ConfigError(f"--{name} is about a model: say which, for example 'vidpred info convttlstm'")
     facts = gather()
     width = max(map(len, facts)) + 2
     for name, value in facts.items():
@@ -17,12 +59,65 @@ def info(json: Json = None) -> None:
         for title, line in zip_longest([name.replace("_", " ")], lines, fillvalue=""):
             print(f"{title:<{width}}{line}")
     if json:
-        from json import dumps
+        _write(json, facts)
 
-        from vidpred.files import replacing
 
-        with replacing(json) as temporary:
-            temporary.write_text(dumps(facts, indent=1) + "\n")
+def _show_model(
+    name: str, preset: str, size: str | None, channels: int | None, assignments: list[str], json: Path | None
+) -> None:
+    from rich.console import Console
+
+    from vidpred.benchmarking import complexity
+    from vidpred.files import require_writable
+    from vidpred.models.registry import MODELS
+
+    if json:
+        require_writable(json)
+    rows, skipped = [], {}
+    for each in MODELS if name == ALL else [name]:
+        try:
+            rows.append(complexity.complexity(_settings(each, preset, size, channels, assignments)))
+        except ConfigError as error:  # of all models some cannot have every size
+            if name != ALL:
+                raise
+            skipped[each] = str(error)
+    if not rows:
+        raise ConfigError("no model can be as asked for: " + next(iter(skipped.values())))
+    Console().print(complexity.table(rows).rich())
+    for each, reason in skipped.items():
+        print(f"left out {each}: {reason}")
+    if json:
+        _write(json, complexity.as_plain_data(rows, skipped))
+
+
+def _settings(
+    name: str, preset: str, size: str | None, channels: int | None, assignments: list[str]
+) -> Config:
+    """The model's preset with what is given; frames are those of the preset's data where nothing is."""
+    from vidpred import config, runs
+    from vidpred.models.registry import model_class
+
+    changes = config.set_layer(assignments)
+    for key in changes.values:
+        if not key.startswith("model."):
+            raise ConfigError(f"--set changes options of the model here, such as model.hidden, got '{key}'")
+    options = model_class(name).Options
+    resolved = config.resolve(name, preset, options, [changes])
+    _, of_data, height, width = runs.moving_spec(resolved.config.data).frame_shape
+    shape = {
+        "channels": of_data if channels is None else channels,
+        "size": (height, width) if size is None else parse_size(size),
+    }
+    return config.override(resolved, config.Layer("the command line", shape), options).config
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    from json import dumps
+
+    from vidpred.files import replacing
+
+    with replacing(file) as temporary:
+        temporary.write_text(dumps(content, indent=1) + "\n")
 
 
 def gather() -> dict[str, Any]:

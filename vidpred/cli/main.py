@@ -14,6 +14,7 @@ from vidpred.cli.demo import demo
 from vidpred.cli.evaluate import evaluate
 from vidpred.cli.experiment import experiment_app
 from vidpred.cli.gen_data import gen_data_app
+from vidpred.cli.import_weights import import_weights
 from vidpred.cli.info import info
 from vidpred.cli.rollout import rollout
 from vidpred.cli.train import train
@@ -48,6 +49,7 @@ def _global_options(
 app.add_typer(gen_data_app, name="gen-data")
 app.command()(convert)
 app.command()(train)
+app.command("import-weights")(import_weights)
 app.command()(rollout)
 app.command()(evaluate)
 app.add_typer(experiment_app, name="experiment")
