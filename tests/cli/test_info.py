@@ -111,7 +111,7 @@ def test_all_models_are_listed_and_those_that_do_not_fit_are_named(tmp_path, cap
     [
         (["vrn"], "unknown model 'vrn'; did you mean 'vrnn'?"),
         (["vrnn", "--preset=papre"], "did you mean 'paper'?"),
-        (["all", "--preset=papre"], "no model can be as asked for: unknown preset of convlstm 'papre'"),
+        (["all", "--preset=papre"], "no model can be as asked for: unknown preset of activity 'papre'"),
         (["vrnn", "--size=60"], "multiple of 16 on both sides, got 60x60"),
         (["vrnn", "--size=64x"], "--size expects a side such as 64, or height x width such as 120x160"),
         (["vrnn", "--size=0"], "got '0'"),

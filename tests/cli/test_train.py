@@ -44,7 +44,7 @@ def test_it_goes_on_where_a_run_stopped(tmp_path: Path, capsys: pytest.CaptureFi
         (
             ["vrn"],
             2,
-            "unknown model 'vrn'; did you mean 'vrnn'? (choices: convlstm, flow_",
+            "unknown model 'vrn'; did you mean 'vrnn'? (choices: activity, convlstm, ",
         ),
         (["vrnn", "--preset=papre"], 2, "unknown preset of vrnn 'papre'; did you mean 'paper'?"),
         (["vrnn", "--set=train.bacth=3"], 2, "did you mean 'train.batch'?"),
