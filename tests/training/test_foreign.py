@@ -357,6 +357,19 @@ def test_a_truncated_file_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_damaged_weight_is_noticed(tmp_path: Path, capsys: Any) -> None:
+    file, weights = tmp_path / "theirs.pt", baseline().state_dict()
+    torch.save(weights, file)
+    content = file.read_bytes()
+    data = weights["layers.b1l0.conv.weight"].numpy().tobytes()
+    assert content.count(data) == 1
+    at = content.index(data) + 50
+    file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    assert vidpred(["import-weights", str(file), "--from=conv-tt-lstm", "--run", str(tmp_path / "run")]) == 1
+    assert f"cannot read {file}: the file is damaged, the checksum of" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

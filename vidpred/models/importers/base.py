@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +39,16 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
         raise CheckpointError(f"cannot read {file}: there is no such file")
     try:
+        if zipfile.is_zipfile(file):
+            _require_checksums(file)  # which torch.load does not look at
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"cannot read {file}: it is damaged, or holds other things than tensors by name, "
             "which are not opened because they can run code"
         ) from error
+    except CheckpointError:
+        raise
     except OSError as error:
         raise CheckpointError(f"cannot read {file}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file can make torch.load raise almost anything
@@ -69,6 +74,15 @@ HOLDERS = ("state_dict", "model_state_dict", "model")
 """Where a dict that holds more than weights usually has them."""
 
 _PARALLEL = "module."
+
+
+def _require_checksums(file: Path) -> None:
+    with zipfile.ZipFile(file) as parts:
+        damaged = parts.testzip()
+    if damaged is not None:
+        raise CheckpointError(
+            f"cannot read {file}: the file is damaged, the checksum of '{damaged}' is wrong"
+        )
 
 
 def _kind(value: Tensor) -> str:
