@@ -8,6 +8,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from vidpred.ops import ShapeError
+
 
 class HasHidden(Protocol):
     """What one step hands to the next."""
@@ -72,6 +74,15 @@ def zeros_like_frames(frames: Tensor, channels: int) -> Tensor:
     if frames.flatten(0, -4).is_contiguous(memory_format=torch.channels_last):
         return zeros
     return zeros.contiguous()
+
+
+def require_sequence(module: str, frames: Tensor, channels: int) -> None:
+    """Raises `ShapeError` unless frames are (N, T, channels, H, W) with T >= 1."""
+    if frames.dim() != 5 or frames.shape[1] < 1 or frames.shape[2] != channels:
+        raise ShapeError(
+            f"{module}: frames must have shape (N, T, {channels}, H, W) with T >= 1, "
+            f"got {tuple(frames.shape)}"
+        )
 
 
 AnyConvCell = ConvCell[Any]

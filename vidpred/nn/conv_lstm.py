@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from vidpred.errors import ConfigError, unknown_name
-from vidpred.nn.conv_cell import ConvCell, zeros_like_frames
-from vidpred.ops import ShapeError, lstm_gates
+from vidpred.nn.conv_cell import ConvCell, require_sequence, zeros_like_frames
+from vidpred.ops import lstm_gates
+from vidpred.ops.checks import require_shape
 
 Peephole = Literal["none", "channel", "pixel"]
 """Whether the gates see the cell, through one weight for each channel or one for each channel and pixel."""
@@ -155,13 +156,8 @@ class ConvLSTM(nn.Module):
 
     def _check(self, frames: Tensor, state: tuple[Tensor, Tensor] | None) -> None:
         first = self.layers[0]
-        if frames.dim() != 5 or frames.shape[1] < 1 or frames.shape[2] != first.input_channels:
-            raise ShapeError(
-                f"ConvLSTM: frames must have shape (N, T, {first.input_channels}, H, W) with T >= 1, "
-                f"got {tuple(frames.shape)}"
-            )
+        require_sequence("ConvLSTM", frames, first.input_channels)
         batch, _, _, *size = frames.shape
         expected = (len(self.layers), batch, first.hidden_channels, *size)
         for name, part in zip(("h", "c"), state or (), strict=False):
-            if tuple(part.shape) != expected:
-                raise ShapeError(f"ConvLSTM: {name} must have shape {expected}, got {tuple(part.shape)}")
+            require_shape("ConvLSTM", name, part, expected)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from vidpred.errors import ConfigError
-from vidpred.nn.conv_cell import ConvCell, zeros_like_frames
+from vidpred.nn.conv_cell import ConvCell, require_sequence, zeros_like_frames
 from vidpred.nn.tensor_train import TensorTrainConv2d, TensorTrainMemory, TensorTrainPreprocessing
-from vidpred.ops import ShapeError, lstm_gates, tensor_train_conv
+from vidpred.ops import lstm_gates, tensor_train_conv
+from vidpred.ops.checks import require_shape
 from vidpred.ops.tensor_train_conv import link_is_faster
 
 
@@ -165,15 +166,10 @@ class ConvTTLSTM(nn.Module):
 
     def _check(self, frames: Tensor, state: tuple[Tensor, Tensor] | None) -> None:
         first = self.layers[0]
-        if frames.dim() != 5 or frames.shape[1] < 1 or frames.shape[2] != first.input_channels:
-            raise ShapeError(
-                f"ConvTTLSTM: frames must have shape (N, T, {first.input_channels}, H, W) with T >= 1, "
-                f"got {tuple(frames.shape)}"
-            )
+        require_sequence("ConvTTLSTM", frames, first.input_channels)
         batch, _, _, *size = frames.shape
         expected = (batch, first.hidden_channels, *size)
         layers = len(self.layers)
         shapes = {"h": (layers, self.steps, *expected), "c": (layers, *expected)}
         for (name, shape), part in zip(shapes.items(), state or (), strict=False):
-            if tuple(part.shape) != shape:
-                raise ShapeError(f"ConvTTLSTM: {name} must have shape {shape}, got {tuple(part.shape)}")
+            require_shape("ConvTTLSTM", name, part, shape)
