@@ -17,6 +17,7 @@ from vidpred.cli.gen_data import gen_data_app
 from vidpred.cli.import_weights import import_weights
 from vidpred.cli.info import info
 from vidpred.cli.rollout import rollout
+from vidpred.cli.search import search
 from vidpred.cli.train import train
 from vidpred.errors import ExitCode, VidpredError
 
@@ -49,6 +50,7 @@ def _global_options(
 app.add_typer(gen_data_app, name="gen-data")
 app.command()(convert)
 app.command()(train)
+app.command()(search)
 app.command("import-weights")(import_weights)
 app.command()(rollout)
 app.command()(evaluate)

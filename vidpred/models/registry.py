@@ -11,9 +11,12 @@ from vidpred.models.activity import Activity
 from vidpred.models.base import VideoModel
 from vidpred.models.convlstm import ConvLSTM
 from vidpred.models.convttlstm import ConvTTLSTM
+from vidpred.models.fdrnn import FDRNN
 from vidpred.models.flow_autoencoder import FlowAutoencoder
 from vidpred.models.rnn import RNN
+from vidpred.models.vosp import VOSP
 from vidpred.models.vpn import VPN
+from vidpred.models.vrae import VRAE
 from vidpred.models.vrnn import VRNN
 
 MODELS: Mapping[str, type[VideoModel]] = {
@@ -22,9 +25,12 @@ MODELS: Mapping[str, type[VideoModel]] = {
     "convlstm12": ConvTTLSTM,
     "convlstm12_ttd": ConvTTLSTM,
     "convttlstm": ConvTTLSTM,
+    "fdrnn": FDRNN,
     "flow_autoencoder": FlowAutoencoder,
     "rnn": RNN,
+    "vosp": VOSP,
     "vpn": VPN,
+    "vrae": VRAE,
     "vrnn": VRNN,
 }
 

@@ -1,0 +1,153 @@
+"""The variational bound that `vrae` and `vosp` of seed 003 share."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from vidpred.models.sequence_model import SequenceModel, SequenceOptions, valid_steps
+from vidpred.nn.distributions import SMALLEST_STD, Gaussian
+from vidpred.nn.fast_dropout import FastDropoutLinear, Moments
+from vidpred.nn.sequence_priors import make_prior
+
+
+class LatentSequenceOptions(SequenceOptions):
+    """Adds the latent sequence."""
+
+    latent: int = Field(50, gt=0)
+    """Dimensions of z_t."""
+    prior: Literal["wiener", "white", "rbf", "ornstein-uhlenbeck"] = "wiener"
+    """What z_1, ..., z_T follow, every dimension by itself (section 3.3)."""
+    posterior: Literal["dropout", "head"] = "dropout"
+    """Where the variance of the posterior comes from: the moments of fast dropout, as in the paper, or a
+    linear layer and softplus of its own, as in the VRNN."""
+    learn_dropout: bool = True
+    """Whether the recognition model learns its dropout rates (appendix)."""
+    kl_warmup: int = Field(0, ge=0)
+    """Training steps over which the weight of the KL term rises from 0 to 1; 0 in the paper."""
+
+
+class Bound(NamedTuple):
+    """Upper bounds on the negative log-likelihood of whole sequences, each (N,), in nats."""
+
+    one: Tensor
+    """KL and expected reconstruction, eq. 6, mean over the samples."""
+    weighted: Tensor
+    """Importance-weighted with all samples together (Burda et al. 2016), which is tighter."""
+
+
+class LatentSequenceModel(SequenceModel):
+    """Base class: x_1..x_T from z_1..z_T, whose posterior is a Gaussian, independent over time.
+
+        -log p(x) <= KL(q(z | x) || p(z)) - E_q[log p(x | z)]
+
+    Subclasses say what the posterior sees and what the steps are generated from.
+    """
+
+    Options = LatentSequenceOptions
+    options: LatentSequenceOptions
+    stochastic = True
+
+    def __init__(self, channels: int, size: tuple[int, int], options: LatentSequenceOptions) -> None:
+        super().__init__(channels, size, options)
+        self.prior = make_prior(options.prior)
+        self.kl_weight = 1.0
+        self.stochastic = True
+
+    @abstractmethod
+    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Gaussian, Any]:
+        """What is told from frames (T, N, C, H, W): q(z_t), of (T, N, latent), and what else is seen."""
+
+    @abstractmethod
+    def generate(self, latents: Tensor, seen: Any, valid: Tensor) -> Moments:
+        """What the steps follow, (T, N, C, H, W), given z, (T, N, latent), and what else is seen."""
+
+    def begin_step(self, step: int) -> None:
+        """Sets the weight of the KL term."""
+        warmup = self.options.kl_warmup
+        self.kl_weight = min(1.0, step / warmup) if warmup else 1.0
+
+    def loss(
+        self,
+        frames: Tensor,
+        context: int = 0,
+        *,
+        labels: Tensor | None = None,
+        lengths: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """The bound in nats a step, with one sample of z; it covers every step, so the context is 0.
+
+        Args:
+            lengths: (N,) steps at the end that are the sequence; by default all.
+        """
+        self.check_frames(frames, at_least=1)
+        frames = frames.transpose(0, 1)  # (T, N, C, H, W)
+        valid = valid_steps(frames, lengths)
+        posterior, seen = self.recognise(frames, valid)
+        given = self.generate(posterior.sample(generator), seen, valid)
+        steps = valid.sum()
+        nll = -self.output.log_prob(given, frames)[valid].sum() / steps
+        kl = self.prior.kl(posterior, valid).sum() / steps
+        weight = self.kl_weight if self.training else 1.0
+        return {"loss": nll + weight * kl, "nll": nll.detach(), "kl": kl.detach()}
+
+    @torch.no_grad()
+    def bound(
+        self,
+        frames: Tensor,
+        samples: int = 1,
+        *,
+        lengths: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Bound:
+        """Bounds on -log p of each sequence (N, T, C, H, W), as `loss` takes them, from `samples` of z."""
+        self.check_frames(frames, at_least=1)
+        frames = frames.transpose(0, 1)
+        valid = valid_steps(frames, lengths)
+        posterior, seen = self.recognise(frames, valid)
+        kl = self.prior.kl(posterior, valid).sum(dim=-1)
+        likelihoods, weights = [], []
+        for _ in range(samples):
+            z = posterior.sample(generator)
+            given = self.generate(z, seen, valid)
+            likelihood = (self.output.log_prob(given, frames) * valid).sum(dim=0)
+            of_posterior = (posterior.log_prob(z).sum(dim=-1) * valid).sum(dim=0)
+            likelihoods.append(likelihood)
+            weights.append(likelihood + self.prior.log_prob(z, valid).sum(dim=-1) - of_posterior)
+        weighted = math.log(samples) - torch.logsumexp(torch.stack(weights), dim=0)
+        return Bound(kl - torch.stack(likelihoods).mean(dim=0), weighted)
+
+    @torch.no_grad()
+    def reconstruct(self, frames: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+        """What frames (N, T, C, H, W) are at the mode of the posterior (sections 4.2 and 4.3): the mean of
+        every value, (N, T, C, H, W) in [0, 1].
+        """
+        self.check_frames(frames, at_least=1)
+        frames = frames.transpose(0, 1)
+        valid = valid_steps(frames, lengths)
+        posterior, seen = self.recognise(frames, valid)
+        return self.output.expected(self.generate(posterior.mean, seen, valid)).transpose(0, 1)
+
+
+class PosteriorHead(nn.Module):
+    """Hidden moments (..., inputs) -> the posterior of z, a Gaussian of (..., latent)."""
+
+    def __init__(self, inputs: int, options: LatentSequenceOptions) -> None:
+        super().__init__()
+        rates = {"rate": options.dropout, "trainable": options.learn_dropout}
+        self.linear = FastDropoutLinear(inputs, options.latent, **rates)
+        self.spread = nn.Linear(inputs, options.latent) if options.posterior == "head" else None
+
+    def forward(self, hidden: Moments) -> Gaussian:
+        """The mean, and the standard deviation that `LatentSequenceOptions.posterior` asks for."""
+        given = self.linear(hidden)
+        if self.spread is None:
+            return Gaussian(given.mean, (given.var + SMALLEST_STD**2).sqrt())
+        return Gaussian(given.mean, F.softplus(self.spread(hidden.mean)) + SMALLEST_STD)

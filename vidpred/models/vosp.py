@@ -1,0 +1,94 @@
+"""The variational one-step predictor of seed 003, section 3.2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vidpred.models.latent_sequence import LatentSequenceModel, LatentSequenceOptions, PosteriorHead
+from vidpred.models.sequence_model import StepOutput, before_each, joined, valid_steps
+from vidpred.nn.distributions import Gaussian
+from vidpred.nn.fast_dropout import TRANSFERS, FastDropoutLinear, Moments
+
+
+class VOSP(LatentSequenceModel):
+    """A recurrent network over the past; the next step depends on it and on a latent variable of its own.
+
+        memory        h_t = FD-RNN(x_t, h_{t-1})
+        recognition   z_t ~ N(mu_t, sigma_t^2),  [mu_t, sigma_t] = F_z(h_t)
+        generation    x_t ~ p(x_t | F_x(h_{t-1}, z_t)), F_x with one hidden layer
+
+    The posterior of z_t has seen x_t, as the bound wants it, but nothing later: online, z_t comes from the
+    prior and the z before (`one_step`), and a noisy x_t is cleaned as soon as it is there (`reconstruct`).
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], options: LatentSequenceOptions) -> None:
+        super().__init__(channels, size, options)
+        self.memory = self.recurrent(self.features, trainable=options.learn_dropout)
+        self.posterior = PosteriorHead(options.hidden, options)
+        self.mix = FastDropoutLinear(options.hidden + options.latent, options.hidden, rate=options.dropout)
+        nn.init.normal_(self.mix.weight, std=options.weight_std_in)
+        self.transfer = TRANSFERS[options.transfer]
+        self.output = StepOutput(options.hidden, channels, size, options)
+
+    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Gaussian, Moments]:
+        """The posterior, and h_0, ..., h_{T-1}, what is known before every step."""
+        hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
+        start = self.memory.initial(frames.shape[1], hidden.mean)
+        return self.posterior(hidden), before_each(hidden, start)
+
+    def generate(self, latents: Tensor, seen: Moments, valid: Tensor | None = None) -> Moments:
+        """What the steps follow, (..., N, C, H, W), given z, (..., N, latent), and the memory before."""
+        hidden = self.transfer(self.mix(joined(seen, Moments.of(latents))))
+        given: Moments = self.output(hidden)
+        return given
+
+    @torch.no_grad()
+    def one_step(self, frames: Tensor) -> Tensor:
+        """What is expected of each step of (N, T, C, H, W) given the steps before: the same shape, [0, 1].
+
+        z_t is the mean of its prior given the posterior means of z_1, ..., z_{t-1}.
+        """
+        self.check_frames(frames, at_least=1)
+        frames = frames.transpose(0, 1)
+        valid = valid_steps(frames, None)
+        posterior, before = self.recognise(frames, valid)
+        latents = [self.prior.continue_from(posterior.mean[:t], 1, sample=False) for t in range(len(frames))]
+        return self.output.expected(self.generate(torch.cat(latents), before)).transpose(0, 1)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        context: Tensor,
+        horizon: int,
+        *,
+        sample: bool = True,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Infers z of the context, continues it as the prior does; each step is the next input."""
+        self.check_frames(context, at_least=1)
+        frames = context.transpose(0, 1)
+        valid = valid_steps(frames, None)
+        hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
+        posterior: Gaussian = self.posterior(hidden)
+        past = posterior.sample(generator) if sample else posterior.mean
+        last = Moments(*(moment[-1] for moment in hidden))
+        return self._after(past, last, horizon, sample, generator)
+
+    @torch.no_grad()
+    def synthesise(self, batch: int, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Sequences of the model's own, by ancestral sampling: (N, steps, C, H, W) in [0, 1]."""
+        nothing = next(self.parameters()).new_zeros(0, batch, self.options.latent)
+        return self._after(nothing, self.memory.initial(batch, nothing), steps, True, generator)
+
+    def _after(
+        self, past: Tensor, memory: Moments, steps: int, sample: bool, generator: torch.Generator | None
+    ) -> Tensor:
+        """The steps that follow those of z, (T, N, latent), and of the memory, (N, hidden)."""
+        predicted = []
+        for z in self.prior.continue_from(past, steps, generator=generator, sample=sample):
+            step = self.emit(self.generate(z, memory), generator)
+            memory = self.memory.step(Moments.of(self.encoder(step)), memory)
+            predicted.append(step)
+        return torch.stack(predicted, dim=1)

@@ -1,0 +1,75 @@
+"""The variational recurrent autoencoder of seed 003, section 3.1."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vidpred.models.latent_sequence import LatentSequenceModel, LatentSequenceOptions, PosteriorHead
+from vidpred.models.sequence_model import StepOutput, joined, valid_steps
+from vidpred.nn.distributions import Gaussian
+from vidpred.nn.fast_dropout import Moments
+
+
+class VRAE(LatentSequenceModel):
+    """Two networks that run over the sequence in both directions: one infers z, one generates x from it.
+
+        recognition   z_t ~ N(mu_t, sigma_t^2),  [mu, sigma] = FD-RNN(x_1, ..., x_T)
+        generation    x_t ~ p(x_t | FD-RNN(z_1, ..., z_T))
+
+    So every z_t has seen the whole sequence, and every x_t depends on all of z.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int], options: LatentSequenceOptions) -> None:
+        super().__init__(channels, size, options)
+        learnt = options.learn_dropout
+        self.recognise_forwards = self.recurrent(self.features, trainable=learnt)
+        self.recognise_backwards = self.recurrent(self.features, trainable=learnt, backwards=True)
+        self.posterior = PosteriorHead(2 * options.hidden, options)
+        self.generate_forwards = self.recurrent(options.latent)
+        self.generate_backwards = self.recurrent(options.latent, backwards=True)
+        self.output = StepOutput(2 * options.hidden, channels, size, options)
+
+    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Gaussian, None]:
+        """The posterior, which is all that the steps are generated from."""
+        x = Moments.of(self.encoder(frames))
+        hidden = joined(self.recognise_forwards(x, valid), self.recognise_backwards(x, valid))
+        return self.posterior(hidden), None
+
+    def generate(self, latents: Tensor, seen: None, valid: Tensor) -> Moments:
+        """What the steps follow, (T, N, C, H, W), given all of z."""
+        z = Moments.of(latents)
+        given: Moments = self.output(
+            joined(self.generate_forwards(z, valid), self.generate_backwards(z, valid))
+        )
+        return given
+
+    @torch.no_grad()
+    def predict(
+        self,
+        context: Tensor,
+        horizon: int,
+        *,
+        sample: bool = True,
+        labels: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Infers z of the context, continues it as the prior does, and generates all steps together."""
+        self.check_frames(context, at_least=1)
+        frames = context.transpose(0, 1)
+        posterior, _ = self.recognise(frames, valid_steps(frames, None))
+        past = posterior.sample(generator) if sample else posterior.mean
+        return self._after(past, horizon, sample, generator)
+
+    @torch.no_grad()
+    def synthesise(self, batch: int, steps: int, generator: torch.Generator | None = None) -> Tensor:
+        """Sequences of the model's own, by ancestral sampling: (N, steps, C, H, W) in [0, 1]."""
+        nothing = next(self.parameters()).new_zeros(0, batch, self.options.latent)
+        return self._after(nothing, steps, True, generator)
+
+    def _after(self, past: Tensor, steps: int, sample: bool, generator: torch.Generator | None) -> Tensor:
+        """The steps that follow those of z, (T, N, latent)."""
+        future = self.prior.continue_from(past, steps, generator=generator, sample=sample)
+        latents = torch.cat([past, future])
+        given = self.generate(latents, None, latents.new_ones(latents.shape[:2], dtype=torch.bool))
+        return self.emit(Moments(*(moment[-steps:] for moment in given)), generator).transpose(0, 1)
