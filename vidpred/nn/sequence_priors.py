@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vidpred.errors import ConfigError, DataError, unknown_name
-from vidpred.nn.distributions import Gaussian, standard_normal_like
+from vidpred.nn.distributions import LOG_ROOT_TAU, Gaussian, standard_normal_like
 from vidpred.ops import ShapeError
 
 
@@ -246,8 +246,6 @@ KERNELS = {
     "white": Kernel(lambda t, r, _: (t == r).to(t.dtype), 0.0),
 }
 """The kernels by name: a random walk, a smooth process, a mean-reverting one, independent steps."""
-
-LOG_ROOT_TAU = 0.5 * math.log(2 * math.pi)
 
 
 def _positive(name: str, value: float) -> float:
