@@ -30,7 +30,7 @@ import numpy as np
 
 from vidpred import config, runs, training
 from vidpred.config import Layer, flatten
-from vidpred.errors import ConfigError, TrainingError
+from vidpred.errors import ConfigError, TrainingError, VidpredError
 from vidpred.files import replacing, without_nan
 from vidpred.progress import progress_bar
 from vidpred.training.interrupt import stop_request
@@ -218,18 +218,21 @@ def _run_all(task: Task, folder: Path, numbers: Sequence[int], workers: int) -> 
 
 
 def _result(connection: Connection, process: BaseProcess) -> Trial | None:
+    """What a process has sent. Raises the error it ended with."""
     try:
-        trial: Trial | None = connection.recv()
-    except EOFError:  # killed before it began or in the middle; it is not over
-        trial = None
+        sent: Trial | VidpredError | None = connection.recv()
+    except EOFError:  # killed before it could send anything
+        sent = None
     process.join()
-    if trial is None and process.exitcode not in (0, -signal.SIGTERM):
-        raise TrainingError(f"a trial ended with exit code {process.exitcode}: see what it wrote above")
-    return trial
+    if isinstance(sent, VidpredError):
+        raise sent
+    if sent is None and process.exitcode not in (0, -signal.SIGTERM):
+        raise TrainingError(f"a trial ended with exit code {process.exitcode}, see above")
+    return sent
 
 
 def _run(task: Task, folder: Path, number: int, connection: Connection) -> None:
-    """Trains one trial, or goes on with it, in a process of its own; sends the `Trial`, or None."""
+    """Trains one trial in a process of its own; sends the `Trial`, None if interrupted, or an error."""
     import torch
 
     from vidpred.allocator import keep_freed_memory
@@ -237,20 +240,26 @@ def _run(task: Task, folder: Path, number: int, connection: Connection) -> None:
     os.setsid()  # Ctrl-C in the terminal is for the parent, which tells its children to stop
     torch.set_num_threads(1)
     keep_freed_memory()
-    path = trial_path(folder, number)
+    try:
+        connection.send(_train(task, folder, number))
+    except VidpredError as error:
+        connection.send(error)
+
+
+def _train(task: Task, folder: Path, number: int) -> Trial | None:
+    """Trains one trial, or goes on with it."""
+    path, settings = trial_path(folder, number), draw(task.space, task.seed, number)
     begun = runs.has_checkpoint(path, "last")
     if not begun:
         shutil.rmtree(path, ignore_errors=True)  # of a process that was killed before the first checkpoint
         runs.create(path, _settings(task, number))
-    settings = draw(task.space, task.seed, number)
     try:
         outcome = training.train(path, resume=begun, quiet=True)
     except TrainingError as error:
-        connection.send(Trial(number, settings, math.inf, 0, 0.0, str(error)))
-        return
-    seconds = runs.read_metrics(path)[-1]["seconds"]
-    finished = Trial(number, settings, outcome.best, outcome.step, seconds)
-    connection.send(None if outcome.interrupted else finished)
+        return Trial(number, settings, math.inf, 0, 0.0, str(error))
+    if outcome.interrupted:
+        return None
+    return Trial(number, settings, outcome.best, outcome.step, runs.read_metrics(path)[-1]["seconds"])
 
 
 def _claim(task: Task, folder: Path) -> None:
