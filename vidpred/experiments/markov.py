@@ -48,7 +48,7 @@ class MarkovChains:
         return cls(_rate(on, steps), _rate(came, pairs - was_on), _rate(stayed, was_on))
 
     def ahead(self, probability: Values, steps: int = 1) -> Values:
-        """How probable it is that a value is on, some steps after it was with `probability`: (..., C, H, W)."""
+        """How probable it is that a value is on some steps later, (..., C, H, W), from how it is now."""
         for _ in range(steps):
             probability = probability * self.after_on + (1 - probability) * self.after_off
         return probability
