@@ -43,7 +43,8 @@ class DataConfig(Section):
     """Sequences in one epoch."""
     val: int = Field(1_000, gt=0)
     frames: int = Field(20, ge=2)
-    """Frames of a sequence made on the fly, or of a window of a longer one."""
+    """Frames of a sequence made on the fly, or of a window of a longer one; for models that learn from
+    sequences of any length, of the longest piece of one."""
     objects: int = Field(2, ge=1, le=4)
     motion: str = "razali"
     digits: str = "auto"
@@ -92,8 +93,9 @@ class TrainConfig(Section):
 
     batch: int = Field(32, gt=0)
     """Sequences in one step, over all processes."""
-    context: int = Field(1, ge=1)
-    """Frames 1..context are given, the loss covers the others."""
+    context: int = Field(1, ge=0)
+    """Frames 1..context are given, the loss covers the others. 0: nothing is given, the loss covers every
+    frame; not every model can do that."""
     steps: int | None = Field(None, gt=0)
     epochs: int | None = Field(None, gt=0)
     minutes: float | None = Field(None, gt=0)

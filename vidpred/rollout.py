@@ -14,20 +14,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidpred.data.hdf5 import create_dataset
+from vidpred.data.midi import load_mido, write_midi
+from vidpred.data.notes import ROLL_SHAPE, as_roll
 from vidpred.errors import ConfigError
 from vidpred.files import replacing
 from vidpred.models.base import VideoModel
 from vidpred.models.flow_autoencoder import FlowAutoencoder
 from vidpred.progress import progress_bar
 from vidpred.pyav import load_av
-from vidpred.sequences import Sequences, require_positive
+from vidpred.sequences import Sequences, describe_shape, require_positive
 from vidpred.viz.contact_sheet import write_contact_sheet
 from vidpred.viz.flow import write_flow
 from vidpred.viz.frames import as_uint8
 from vidpred.viz.gif import write_gif
 from vidpred.viz.mp4 import write_mp4
+from vidpred.viz.piano_roll import write_roll_sheet
 
-FORMATS = (".gif", ".mp4", ".png", ".h5", ".npy")
+FORMATS = (".gif", ".mp4", ".png", ".mid", ".h5", ".npy")
+TEMPO = 120.0
+"""Beats a minute of a ``.mid`` file, where nothing else is asked for."""
+_HALF = 127
+"""Brightness of a note with a probability of a half."""
 
 
 def rollout(
@@ -194,6 +201,32 @@ def check_format(path: Path) -> None:
         raise ConfigError(f"cannot tell what to write to {path}: expected a name that ends in {_either()}")
     if path.suffix.lower() == ".mp4":
         load_av()
+    if path.suffix.lower() == ".mid":
+        load_mido()
+
+
+def check_music(path: Path, frame_shape: Sequence[int], futures: int, every: int | None = None) -> None:
+    """Raises `ConfigError` where a ``.mid`` file, or a picture of music, cannot hold what is asked for.
+
+    Args:
+        path: what is to be written, of any kind.
+        frame_shape: (C, H, W).
+        futures: sequences times samples.
+        every: frames from one column of a picture to the next, if that was asked for.
+    """
+    ending, is_music = path.suffix.lower(), tuple(frame_shape) == ROLL_SHAPE
+    if ending == ".mid" and not is_music:
+        expected, found = describe_shape(ROLL_SHAPE), describe_shape(frame_shape)
+        raise ConfigError(
+            f"{path} can only hold music: expected a run trained on piano rolls ({expected}), but the frames "
+            f"of this one are {found}"
+        )
+    if ending == ".mid" and futures > 1:
+        raise ConfigError(
+            f"{path} holds one future: expected --count 1 and --samples 1, got {futures} futures"
+        )
+    if ending == ".png" and is_music and every is not None:
+        raise ConfigError("a picture of piano rolls shows every step: leave out --every")
 
 
 def _either() -> str:
@@ -205,6 +238,8 @@ def write_rollout(
     path: str | os.PathLike[str],
     *,
     every: int | None = None,
+    steps_per_beat: int = 1,
+    tempo: float = TEMPO,
     command: str = "vidpred rollout",
     settings: dict[str, Any] | None = None,
     seed: int = 0,
@@ -213,26 +248,35 @@ def write_rollout(
     """Writes a rollout in the format that the end of the name says.
 
     - ``.gif``, ``.mp4``: an animation of the truth, where it is known, beside every sample;
-    - ``.png``: a contact sheet, a column for every few frames;
+    - ``.png``: a contact sheet, a column for every few frames; of music piano rolls, one below the other;
+    - ``.mid``: one future of music, after its context; the notes are those with a probability over 0.5;
     - ``.h5``: a data file as all others, readable by every command: in the split ``test``, first all
       sequences of sample 1, then those of sample 2, ...; each is its context followed by the prediction;
     - ``.npy``: the predicted frames alone, uint8 (S, N, horizon, C, H, W).
 
     Args:
         every: frames from one column of the contact sheet to the next; None chooses.
+        steps_per_beat, tempo: of the ``.mid`` file, see `vidpred.data.midi.write_midi`.
         command, settings, seed, sources: what the ``.h5`` file shall say about its origin.
 
     Raises:
-        ConfigError: another ending.
+        ConfigError: another ending; frames or futures that do not go into such a file.
         OutputError: the file cannot be written.
     """
     path = Path(path)
     check_format(path)
+    samples, count, horizon, *shape = rollout.predicted.shape
+    check_music(path, shape, samples * count, every)
     match path.suffix.lower():
         case ".gif":
             write_gif(path, rollout.context, rollout.predicted, rollout.truth)
         case ".mp4":
             write_mp4(path, rollout.context, rollout.predicted, rollout.truth)
+        case ".mid":
+            steps = np.concatenate([rollout.context[0], rollout.predicted[0, 0]])
+            write_midi(path, as_roll(steps) > _HALF, steps_per_beat=steps_per_beat, tempo=tempo)
+        case ".png" if tuple(shape) == ROLL_SHAPE:
+            write_roll_sheet(path, rollout.context, rollout.predicted, rollout.truth)
         case ".png":
             write_contact_sheet(path, rollout.context, rollout.predicted, rollout.truth, every=every)
         case ".npy":
@@ -242,7 +286,6 @@ def write_rollout(
             with create_dataset(
                 path, command=command, config=settings or {}, seed=seed, sources=sources or {}
             ) as file:
-                samples, count, horizon, *shape = rollout.predicted.shape
                 length = rollout.context.shape[1] + horizon
                 with file.split("test", samples * count, (length, *shape)) as split:
                     for future in rollout.predicted:

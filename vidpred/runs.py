@@ -158,7 +158,12 @@ def read_config(path: Path) -> Resolved:
 
 
 def open_split(
-    data: DataConfig, split: str, *, with_labels: bool = False, frames: int | None = None
+    data: DataConfig,
+    split: str,
+    *,
+    with_labels: bool = False,
+    frames: int | None = None,
+    padded: bool = False,
 ) -> FrameDataset | MovingDataset:
     """The sequences a run is about: a split of its data file, or moving objects made on the fly.
 
@@ -166,9 +171,12 @@ def open_split(
         split: ``train``, ``val`` or ``test``.
         frames: length of sequences made on the fly and of windows of longer ones, where it is not to be the
             training length.
+        padded: pieces of all sequences, padded in front, in place of windows (`VideoModel.takes_lengths`);
+            of sequences made on the fly, all of one length, there are none shorter.
     """
     if data.file is not None:
-        return FrameDataset(data.file, split=split, with_labels=with_labels, length=frames or data.frames)
+        length = frames or data.frames
+        return FrameDataset(data.file, split=split, with_labels=with_labels, length=length, padded=padded)
     spec = moving_spec(data, frames)
     count = data.train if split == "train" else data.val
     return MovingDataset(spec, split=split, count=count, seed=data.seed, with_labels=with_labels)

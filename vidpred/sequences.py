@@ -67,11 +67,13 @@ class Sequences:
     Attributes:
         source: what to call them in a message or a report.
         sha256: the digest of each dataset of the data file, where it keeps them.
+        steps_per_beat: of piano rolls; where the data file does not say, a step is a beat.
     """
 
     dataset: Any
     source: str
     sha256: dict[str, str]
+    steps_per_beat: int = 1
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -166,11 +168,12 @@ def open_sequences(
         return Sequences(Clips(file), str(file), {})
     with open_dataset(file) as opened:
         digests = opened.attributes.get("sha256", {})
+        steps_per_beat = opened.attributes.get("config", {}).get("steps_per_beat", 1)
         if least is not None and opened[split].longest < length:
             length = least
     dataset = FrameDataset(file, split=split, with_labels=with_labels, length=length)
     kind = f", windows of {length} frames" if dataset.windowed else ""
-    return Sequences(dataset, f"{file} ({split}{kind})", digests)
+    return Sequences(dataset, f"{file} ({split}{kind})", digests, steps_per_beat)
 
 
 def open_video(file: Path, model: VideoModel, context: int, horizon: int, place: str = "end") -> Sequences:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ from vidpred.errors import ConfigError, unknown_name
 
 gen_data_app = typer.Typer(
     name="gen-data",
-    help="Make a data file: generated sequences, your own videos, KTH, or Something-Something V2.",
+    help="Make a data file: generated sequences, your own videos, KTH, Something-Something V2, or music.",
     no_args_is_help=True,
 )
 
@@ -332,6 +332,109 @@ def ssv2(
         )
     typer.echo(f"wrote {out}{_without(made.skipped)}")
     _say_if_no_validation(made.splits, "--val")
+
+
+@gen_data_app.command("piano-roll")
+def piano_roll(
+    out: Out,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help=".mat files of Boulanger-Lewandowski, .json files, MIDI files and folders of them.",
+            show_default="chorales made by rules",
+        ),
+    ] = None,
+    train: Annotated[
+        int | None,
+        typer.Option("--train", min=0, help="Chorales to make for training.", show_default="229"),
+    ] = None,
+    val: Annotated[
+        str | None,
+        typer.Option(
+            "--val",
+            metavar="N|FRACTION",
+            help="For validation: chorales to make, or a fraction of the MIDI files.",
+            show_default="76, or 0.1",
+        ),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Option(
+            "--test",
+            metavar="N|FRACTION",
+            help="For testing: chorales to make, or a fraction of the MIDI files.",
+            show_default="77, or 0.1",
+        ),
+    ] = None,
+    steps_per_beat: Annotated[
+        int | None,
+        typer.Option(
+            "--steps-per-beat",
+            min=1,
+            help="Steps of a beat of a MIDI file.",
+            show_default="4, sixteenth notes",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed", min=0, help="Seed of chorales, and of the split of MIDI files.", show_default="0"
+        ),
+    ] = None,
+    on_error: Annotated[
+        str | None,
+        typer.Option("--on-error", help="What a damaged file does: stop, or skip it.", show_default="stop"),
+    ] = None,
+) -> None:
+    """Music as piano rolls of 88 keys; without a SOURCE, small chorales made by rules."""
+    if not sources:
+        _generate_chorales(out, train, val, test, seed, steps_per_beat=steps_per_beat, on_error=on_error)
+        return
+    from vidpred.data.piano_roll import MidiSpec, generate_from_rolls
+
+    if train is not None:
+        raise ConfigError("--train is for chorales made by rules: leave it out where there is a SOURCE")
+    midi = MidiSpec(steps_per_beat, _fraction("val", val), _fraction("test", test), seed)
+    made = generate_from_rolls(out, sources, midi, on_error=_on_error(on_error or "stop"))
+    for sentence in made.skipped:
+        typer.echo(f"skipped: {sentence}")
+    if made.outside:
+        notes = ", ".join(f"{note} ({count} times)" for note, count in sorted(made.outside.items()))
+        typer.echo(f"left out {sum(made.outside.values())} notes that a piano does not have: {notes}")
+    _say_rolls(out, made.sequences, made.steps, _without(made.skipped))
+
+
+def _generate_chorales(
+    out: Path, train: int | None, val: str | None, test: str | None, seed: int | None, **of_files: object
+) -> None:
+    from vidpred.data.chorales import PUBLISHED_COUNTS, generate_chorales
+
+    for name, value in of_files.items():
+        if value is not None:
+            raise ConfigError(f"--{name.replace('_', '-')} is for files: say which SOURCE to read")
+    counts = dict(PUBLISHED_COUNTS)
+    counts |= {} if train is None else {"train": train}
+    for split, text in (("val", val), ("test", test)):
+        if text is not None:
+            if not (text.isascii() and text.isdecimal()):
+                raise ConfigError(f"--{split} expects a number of chorales without a SOURCE, got '{text}'")
+            counts[split] = int(text)
+    steps = generate_chorales(out, counts, seed=seed or 0)
+    _say_rolls(out, {split: counts[split] for split in steps}, steps)
+
+
+def _say_rolls(out: Path, sequences: Mapping[str, int], steps: Mapping[str, int], but: str = "") -> None:
+    parts = [f"{count} {split} ({steps[split]} steps)" for split, count in sequences.items()]
+    typer.echo(f"wrote {out}: {' + '.join(parts)} sequences{but}")
+    _say_if_no_validation(sequences, "--val")
+
+
+def _fraction(name: str, text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise ConfigError(f"--{name} expects a fraction of the MIDI files, got '{text}'") from None
 
 
 def _say_if_no_validation(splits: Iterable[str], option: str) -> None:

@@ -40,13 +40,19 @@ def rollout(
         int | None, typer.Option(min=1, help="Frames that are given.", show_default="eval.context of the run")
     ] = None,
     horizon: Annotated[int, typer.Option(min=1, help="Frames to predict.")] = 100,
-    samples: Annotated[int, typer.Option(min=1, help="Predictions of each sequence.")] = 5,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Predictions of each sequence.", show_default="5, or 1 for a .mid file"),
+    ] = None,
     deterministic: Annotated[
         bool, typer.Option("--deterministic", help="One prediction, of the mean at every step.")
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="A .gif, .mp4, .png, .h5 or .npy file.", show_default="RUN/rollout.gif"),
+        typer.Option(
+            help="A .gif, .mp4, .png, .mid (of music), .h5 or .npy file.",
+            show_default="RUN/rollout.gif, or .png of music",
+        ),
     ] = None,
     flow: Annotated[
         Path | None,
@@ -56,32 +62,48 @@ def rollout(
         int | None,
         typer.Option(min=1, help="Shows every so many frames in a .png.", show_default="at most 16 columns"),
     ] = None,
+    tempo: Annotated[
+        float | None, typer.Option(help="Beats a minute of a .mid file.", show_default="120")
+    ] = None,
     usage: Usage = None,
     seed: Seed = 0,
     device: Device = "auto",
 ) -> None:
     """Let a trained model predict the future of some sequences, and draw it."""
-    out = out or run / "rollout.gif"
-
     from vidpred.allocator import keep_freed_memory
 
     keep_freed_memory()
 
+    from vidpred.data.notes import ROLL_SHAPE
     from vidpred.device import find_device
     from vidpred.files import require_writable
-    from vidpred.rollout import check_format, draw_flow, roll_out_sequences, write_rollout
+    from vidpred.rollout import (
+        TEMPO,
+        check_format,
+        check_music,
+        draw_flow,
+        roll_out_sequences,
+        write_rollout,
+    )
     from vidpred.runs import load_runs
     from vidpred.sequences import open_sequences, open_video, wants_labels
 
+    [opened] = load_runs([run], usage or [])
+    frame_shape = (opened.config.channels, *opened.config.size)
+    out = out or run / f"rollout.{'png' if frame_shape == ROLL_SHAPE else 'gif'}"
+    to_midi = out.suffix.lower() == ".mid"
+    samples = samples or (1 if to_midi else 5)
     if data and video:
         raise ConfigError("--data and --video are both given: one of them says what to continue")
+    if tempo is not None and not to_midi:
+        raise ConfigError(f"--tempo is for a .mid file, got --out {out}")
     check_format(out)
+    check_music(out, frame_shape, count * samples, every)
     for output in (out, flow):
         if output:
             require_writable(output)
     if flow and flow.resolve() == out.resolve():
         raise ConfigError(f"--out and --flow are the same file, {out}")
-    [opened] = load_runs([run], usage or [])
     model = opened.model.to(find_device(device))
     context = context or opened.config.eval.context
     if video:
@@ -121,7 +143,16 @@ def rollout(
         "context": context,
         "horizon": horizon,
     }
-    write_rollout(result, out, every=every, settings=settings, seed=seed, sources=sequences.sha256)
+    write_rollout(
+        result,
+        out,
+        every=every,
+        steps_per_beat=sequences.steps_per_beat,
+        tempo=TEMPO if tempo is None else tempo,
+        settings=settings,
+        seed=seed,
+        sources=sequences.sha256,
+    )
     typer.echo(
         f"{out}: {sequences.source}, sequences {index} to {index + count - 1}, context {context}, "
         f"horizon {horizon}, samples {len(result.predicted)}"

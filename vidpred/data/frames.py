@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from vidpred.data.hdf5 import SequenceFile, Split, open_dataset
 from vidpred.data.items import as_items
-from vidpred.data.windows import cut_windows
+from vidpred.data.windows import cut_chunks, cut_windows
 from vidpred.errors import DataError
 
 
@@ -23,7 +23,9 @@ class FrameDataset(Dataset[Any]):
     """The sequences of one split of a data file, read when asked for.
 
     Where the sequences of the file differ in length, the items are windows of one length, laid out as the
-    file says (`vidpred.data.windows`); sequences that are shorter are left out.
+    file says (`vidpred.data.windows`); sequences that are shorter are left out. Padded, they are all of the
+    file instead: each sequence is cut into successive chunks (seed 003, appendix), and a chunk that is
+    shorter than the others, the last of a sequence, has black frames in front.
 
     Frames stay uint8, so that a batch is converted once. The file is opened by each process that reads it
     and never sent to another, so the dataset works with any number of loader workers.
@@ -31,7 +33,8 @@ class FrameDataset(Dataset[Any]):
     Attributes:
         path: the file.
         frame_shape: (T, C, H, W) of every item.
-        windowed: whether the items are windows of longer sequences.
+        windowed: whether the items are windows or chunks of longer sequences.
+        lengths: int64 (items,), how many frames at the end of each item are the sequence, if it is padded.
     """
 
     def __init__(
@@ -40,12 +43,14 @@ class FrameDataset(Dataset[Any]):
         split: str = "train",
         with_labels: bool = False,
         length: int | None = None,
+        padded: bool = False,
     ) -> None:
         """Checks the file.
 
         Args:
             with_labels: items are ``{"frames": ..., "labels": ...}``.
-            length: frames of a window. Sequences of one length are taken whole, whatever it is.
+            length: frames of a window or chunk. Sequences of one length are taken whole, whatever it is.
+            padded: cut chunks, not windows; items are ``{"frames": ..., "length": ...}``.
 
         Raises:
             DataError: the file or the split is missing, damaged or empty, its sequences differ in length and
@@ -62,35 +67,43 @@ class FrameDataset(Dataset[Any]):
                 raise DataError(f"the split '{split}' of {self.path} has no labels")
             self.windowed = sequences.offsets is not None
             self.frame_shape: tuple[int, int, int, int]
+            self.lengths: NDArray[np.int64] | None = None
             if self.windowed:
-                self._sequence, self._first = self._windows(sequences, length)
+                if length is None:
+                    raise DataError(
+                        f"the sequences of {self.path} differ in length: expected a length of the windows "
+                        "to cut"
+                    )
+                self._cut(sequences, length, padded)
                 self._count = len(self._first)
-                self.frame_shape = (length or 0, *sequences.frames.shape[1:])
+                self.frame_shape = (length, *sequences.frames.shape[1:])
             else:
                 self._count = len(sequences)
                 self.frame_shape = sequences.frames.shape[1:]
+                if padded:
+                    self.lengths = np.full(self._count, self.frame_shape[0])
 
-    def _windows(self, split: Split, length: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The sequence of each window, and its first frame in the file."""
-        if length is None:
-            raise DataError(
-                f"the sequences of {self.path} differ in length: expected a length of the windows to cut"
-            )
+    def _cut(self, split: Split, length: int, padded: bool) -> None:
+        """Finds the sequence of each window or chunk, and its first frame in the file."""
         assert split.offsets is not None
         assert split.strides is not None
-        sequence, start = cut_windows(np.diff(split.offsets), split.strides, length, split.windows_from)
+        frames = np.diff(split.offsets)
+        if padded:
+            self._sequence, start, self.lengths = cut_chunks(frames, length)
+        else:
+            self._sequence, start = cut_windows(frames, split.strides, length, split.windows_from)
         if len(start) == 0:
             raise DataError(
                 f"windows of {length} frames were asked for, but the longest sequence of the split "
                 f"'{self._split}' of {self.path} has {split.longest}"
             )
-        return sequence, split.offsets[sequence] + start
+        self._first = split.offsets[self._sequence] + start
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> Tensor | dict[str, Tensor]:
-        """Sequence `index`: uint8 (T, C, H, W), or a dict that adds the int64 (objects,) labels."""
+        """Sequence `index`: uint8 (T, C, H, W), or a dict that adds int64 (objects,) labels or the length."""
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Tensor] | list[dict[str, Tensor]]:
@@ -99,22 +112,29 @@ class FrameDataset(Dataset[Any]):
             if not 0 <= index < self._count:
                 raise IndexError(f"sequence {index} of {self._count}")
         sequences = self._opened()[self._split]
-        frames = np.empty((len(indices), *self.frame_shape), np.uint8)
+        frames = np.zeros((len(indices), *self.frame_shape), np.uint8)
         try:
             for row, index in enumerate(indices):
-                place = self._frames_of(index) if self.windowed else index
-                sequences.frames.read_direct(frames, np.s_[place], np.s_[row])
+                place, target = self._places(index)
+                sequences.frames.read_direct(frames[row], place, target)
             numbers = self._sequence[indices] if self.windowed else indices
             labels = [sequences.labels[number] for number in numbers] if self._with_labels else None
         except OSError as error:
             raise DataError(f"{self.path} cannot be read: {error}") from error
         return as_items(
-            torch.from_numpy(frames), None if labels is None else torch.from_numpy(np.stack(labels))
+            torch.from_numpy(frames),
+            None if labels is None else torch.from_numpy(np.stack(labels)),
+            None if self.lengths is None else torch.from_numpy(self.lengths[indices]),
         )
 
-    def _frames_of(self, index: int) -> slice:
+    def _places(self, index: int) -> tuple[Any, Any]:
+        """Where the frames of an item are in the file, and where they belong in the item."""
+        if not self.windowed:
+            return index, np.s_[:]
+        most = self.frame_shape[0]
+        length = most if self.lengths is None else int(self.lengths[index])
         first = int(self._first[index])
-        return slice(first, first + self.frame_shape[0])
+        return slice(first, first + length), slice(most - length, most)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_file": None}

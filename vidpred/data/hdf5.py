@@ -8,6 +8,9 @@ Groups ``train``, ``val`` and ``test``, each present only if it has sequences, w
   frames between the starts of two windows of a sequence, 0 for windows that do not overlap, and the
   attribute ``windows_from`` of the group says whether they are laid out from the ``start`` or from the
   ``end`` of a sequence; see `vidpred.data.windows`;
+- or, of piano rolls, in place of ``frames``, ``notes``: uint8 (total, 88), 1 where a note sounds and 0
+  elsewhere, key 0 being MIDI note 21, with ``offsets`` as above; they are read as frames of 1x88 pixels, 0
+  or 255; see `vidpred.data.notes`;
 - optionally ``labels`` (N, objects) class numbers, ``positions`` int16 (N, T, objects, 2) the pixel (x, y)
   of the top left corner of each object, and ``object_ids`` int32 (N, objects) which picture it is.
 
@@ -22,35 +25,37 @@ The same content gives the same bytes of the file.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
+from vidpred.data.notes import KEYS, NoteFrames
 from vidpred.data.randomness import SPLITS
 from vidpred.data.windows import WINDOWS_FROM
+from vidpred.data.writers import LongSplitWriter, NotesWriter, SplitWriter
 from vidpred.errors import DataError
 from vidpred.files import replacing
 
 FORMAT_VERSION = 1
 _TRUTHS = ("labels", "positions", "object_ids")
 _JSON_ATTRIBUTES = ("config", "sources", "sha256", "classes", "groups")
-_CHUNK_BYTES = 2**16
-"""About how much of a sequence of any length is read at once, in whole frames."""
+_STEPS_AT_ONCE = 2**16
+"""Of piano rolls that are looked through on opening."""
 
 
 class Split:
     """The sequences of one split of an open file. Nothing is read before it is indexed.
 
     Attributes:
-        frames: uint8 (N, T, C, H, W), or (total, C, H, W) if `offsets` is not None.
+        frames: uint8 (N, T, C, H, W), or (total, C, H, W) if `offsets` is not None; of piano rolls
+            (total, 1, 1, 88).
         offsets: int64 (N + 1,) if the sequences differ in length.
         strides: int32 (N,) frames between the starts of two windows, if the sequences differ in length.
         windows_from: ``start`` or ``end``, where the windows of a sequence are laid out from.
@@ -60,7 +65,9 @@ class Split:
     """
 
     def __init__(self, group: h5py.Group) -> None:
-        self.frames: h5py.Dataset = group["frames"]
+        self.frames: h5py.Dataset | NoteFrames = (
+            NoteFrames(group["notes"]) if "notes" in group else group["frames"]
+        )
         self.offsets: NDArray[np.int64] | None = group["offsets"][()] if "offsets" in group else None
         self.strides: NDArray[np.int32] | None = None
         if self.offsets is not None:
@@ -142,14 +149,28 @@ class SequenceFile(Mapping[str, Split]):
         return {key: json.loads(value) if key in _JSON_ATTRIBUTES else value for key, value in stored.items()}
 
     def _split(self, name: str) -> Split:
-        frames = self._file.get(f"{name}/frames")
-        rank = 4 if f"{name}/offsets" in self._file else 5
-        if not isinstance(frames, h5py.Dataset) or frames.dtype != np.uint8 or frames.ndim != rank:
-            raise DataError(f"{self.path} is damaged: {name}/frames is not uint8 of {rank} dimensions")
+        if f"{name}/notes" in self._file:
+            _check_notes(self._file[name], f"{self.path} is damaged: {name}")
+        else:
+            frames = self._file.get(f"{name}/frames")
+            rank = 4 if f"{name}/offsets" in self._file else 5
+            if not isinstance(frames, h5py.Dataset) or frames.dtype != np.uint8 or frames.ndim != rank:
+                raise DataError(f"{self.path} is damaged: {name}/frames is not uint8 of {rank} dimensions")
         split = Split(self._file[name])
         if split.offsets is not None:
             _check_offsets(split, f"{self.path} is damaged: {name}")
         return split
+
+
+def _check_notes(group: h5py.Group, damaged: str) -> None:
+    notes = group["notes"]
+    if not isinstance(notes, h5py.Dataset) or notes.dtype != np.uint8 or notes.shape[1:] != (KEYS,):
+        raise DataError(f"{damaged}/notes is not uint8 of {KEYS} columns")
+    if "offsets" not in group:
+        raise DataError(f"{damaged}/notes has no offsets beside it")
+    for first in range(0, len(notes), _STEPS_AT_ONCE):
+        if (highest := notes[first : first + _STEPS_AT_ONCE].max()) > 1:
+            raise DataError(f"{damaged}/notes holds {highest}, expected 0 and 1 alone")
 
 
 def _check_offsets(split: Split, damaged: str) -> None:
@@ -195,129 +216,6 @@ def _opened(path: Path) -> h5py.File:
         raise DataError(f"data file {path} {reason}") from error
 
 
-class SplitWriter:
-    """Writes one split of sequences of one length, sequence by sequence."""
-
-    def __init__(
-        self, group: h5py.Group, count: int | None, shape: Sequence[int], digests: dict[str, str]
-    ) -> None:
-        self._group = group
-        self._count = count
-        self._digests = digests
-        self._hashes: dict[str, Any] = {}
-        self._written = 0
-        self._frames = self._dataset("frames", shape, np.uint8, chunks=(1, *shape))
-
-    def __len__(self) -> int:
-        return self._written
-
-    def append(self, frames: NDArray[np.uint8], **truths: NDArray[Any] | None) -> None:
-        """Adds sequences.
-
-        Args:
-            frames: (n, T, C, H, W) uint8.
-            truths: labels, positions and object_ids of the n sequences, or None where unknown.
-        """
-        self._grow(self._frames, len(frames))
-        for index, sequence in enumerate(np.ascontiguousarray(frames), self._written):
-            # A sequence is one chunk: handing it over whole is three times as fast as slicing.
-            self._frames.id.write_direct_chunk((index, 0, 0, 0, 0), sequence)
-        self._hash("frames", frames)
-        for name, values in truths.items():
-            if values is not None:
-                dataset = self._truth(name, values)
-                self._grow(dataset, len(values))
-                dataset[self._written : self._written + len(values)] = values
-                self._hash(name, values)
-        self._written += len(frames)
-
-    def finish(self) -> None:
-        """Takes down the sha256 of each dataset."""
-        for name, hash_ in self._hashes.items():
-            self._digests[f"{self._group.name[1:]}/{name}"] = hash_.hexdigest()
-
-    def _truth(self, name: str, values: NDArray[Any]) -> h5py.Dataset:
-        if name not in self._group:
-            self._dataset(name, values.shape[1:], values.dtype)
-        return self._group[name]
-
-    def _dataset(self, name: str, shape: Sequence[int], dtype: DTypeLike, **layout: Any) -> h5py.Dataset:
-        if self._count is None:
-            layout["maxshape"] = (None, *shape)
-        return self._group.create_dataset(name, (self._count or 0, *shape), dtype, **layout)
-
-    def _grow(self, dataset: h5py.Dataset, more: int) -> None:
-        if self._count is None:
-            dataset.resize(self._written + more, axis=0)
-
-    def _hash(self, name: str, values: NDArray[Any]) -> None:
-        self._hashes.setdefault(name, hashlib.sha256()).update(np.ascontiguousarray(values))
-
-
-class LongSplitWriter:
-    """Writes one split of sequences that differ in length, sequence by sequence.
-
-    The frames of a sequence are taken piece by piece, so that none has to fit in memory.
-    """
-
-    def __init__(self, group: h5py.Group, shape: Sequence[int], digests: dict[str, str]) -> None:
-        self._group = group
-        self._digests = digests
-        self._hash: Any = hashlib.sha256()
-        self._offsets = [0]
-        self._strides: list[int] = []
-        self._labels: list[NDArray[Any]] = []
-        together = max(1, _CHUNK_BYTES // int(np.prod(shape)))
-        self._frames = group.create_dataset(
-            "frames", (0, *shape), np.uint8, maxshape=(None, *shape), chunks=(together, *shape)
-        )
-
-    def __len__(self) -> int:
-        return len(self._strides)
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Frames of each sequence so far."""
-        return np.diff(np.array(self._offsets))
-
-    @property
-    def strides(self) -> NDArray[np.int32]:
-        """Frames between the starts of two windows, for each sequence so far."""
-        return np.array(self._strides, np.int32)
-
-    def append(
-        self, pieces: Iterable[NDArray[np.uint8]], *, stride: int = 0, labels: NDArray[Any] | None = None
-    ) -> None:
-        """Adds a sequence.
-
-        Args:
-            pieces: its frames in order, uint8 (n, C, H, W) each; any n.
-            stride: frames between the starts of two windows; 0 for windows that do not overlap.
-            labels: (objects,) class numbers; given for all sequences or for none.
-        """
-        end = self._offsets[-1]
-        for piece in pieces:
-            self._frames.resize(end + len(piece), axis=0)
-            self._frames[end:] = piece
-            self._hash.update(np.ascontiguousarray(piece))
-            end += len(piece)
-        self._offsets.append(end)
-        self._strides.append(stride)
-        if labels is not None:
-            self._labels.append(labels)
-
-    def finish(self) -> None:
-        """Writes what is known at the end, and takes down the sha256 of each dataset."""
-        rest = {"offsets": np.array(self._offsets), "strides": self.strides}
-        if self._labels:
-            rest["labels"] = np.stack(self._labels)
-        name = self._group.name[1:]
-        self._digests[f"{name}/frames"] = self._hash.hexdigest()
-        for key, values in rest.items():
-            self._group.create_dataset(key, data=values)
-            self._digests[f"{name}/{key}"] = hashlib.sha256(values.tobytes()).hexdigest()
-
-
 class SequenceWriter:
     """Writes a data file; made by `create_dataset`."""
 
@@ -350,6 +248,19 @@ class SequenceWriter:
         group.attrs["windows_from"] = windows_from
         writer = LongSplitWriter(group, shape, self._digests)
         yield writer
+        self._finish(name, writer)
+
+    @contextmanager
+    def note_split(self, name: str) -> Iterator[NotesWriter]:
+        """A split of piano rolls of any length, to be appended inside the block.
+
+        Without any there is no such split.
+        """
+        writer = NotesWriter(self._file.create_group(name), self._digests)
+        yield writer
+        self._finish(name, writer)
+
+    def _finish(self, name: str, writer: LongSplitWriter | NotesWriter) -> None:
         if len(writer):
             writer.finish()
         else:

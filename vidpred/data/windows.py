@@ -1,4 +1,4 @@
-"""Where the windows of one length lie in sequences of many lengths."""
+"""Where the windows of one length, or the pieces of at most one, lie in sequences of many lengths."""
 
 from __future__ import annotations
 
@@ -35,3 +35,24 @@ def cut_windows(
     if windows_from == "end":
         start += (spare % steps)[sequence]
     return sequence, start
+
+
+def cut_chunks(
+    lengths: NDArray[np.integer], most: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Cuts sequences into successive pieces so that every frame is in exactly one.
+
+    Args:
+        lengths: (N,) frames of each sequence; one without any has no piece.
+        most: frames of a piece, >= 1; the last piece of a sequence may have fewer.
+
+    Returns:
+        (P,) int64 the sequence of each piece, (P,) int64 its first frame in that sequence, and (P,) int64
+        its frames, 1 to `most`; in order of the sequences and of time.
+    """
+    lengths = np.asarray(lengths, np.int64)
+    counts = -(-lengths // most)
+    sequence = np.repeat(np.arange(len(lengths)), counts)
+    number = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+    start = number * most
+    return sequence, start, np.minimum(lengths[sequence] - start, most)

@@ -33,6 +33,13 @@ class VideoModel(nn.Module):
     """Whether two predictions from the same context can differ; if not, one sample says all."""
     recognises: ClassVar[bool] = False
     """Whether the classes of its options are what it learns to tell: it needs labels in training alone."""
+    takes_lengths: ClassVar[bool] = False
+    """Whether its loss covers sequences of different lengths, padded in front. It is then also given
+    ``lengths``, int64 (N,) or None for whole sequences: the last ``lengths[n]`` frames are sequence n, and
+    `context` counts from the first of these. Its terms are means over the frames that the loss covers, of all
+    sequences together; over none, they are 0."""
+    least_context: ClassVar[int] = 1
+    """Fewest frames that must be given in training; 0 for a model that explains the first frame too."""
     usage: ClassVar[tuple[str, ...]] = ()
     """Options that change how a trained model predicts, not what it has learnt."""
 
@@ -68,7 +75,8 @@ class VideoModel(nn.Module):
 
         Args:
             frames: (N, T, C, H, W) in [0, 1].
-            context: frames 1..context are given; the loss covers frames context+1..T.
+            context: frames 1..context are given; the loss covers frames context+1..T. At least
+                `least_context`.
             labels: (N, objects) class numbers, for models conditioned on them.
             generator: source of the noise, for models that draw any.
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from vidpred.errors import DataError
 from vidpred.models.sequence_model import SequenceModel, SequenceOptions, valid_steps
 from vidpred.nn.distributions import SMALLEST_STD, Gaussian
 from vidpred.nn.fast_dropout import FastDropoutLinear, Moments
@@ -60,6 +61,11 @@ class LatentSequenceModel(SequenceModel):
         self.kl_weight = 1.0
         self.stochastic = True
 
+    @classmethod
+    def settings_for(cls, options: Any, frames: int, classes: int | None) -> dict[str, Any]:
+        """The bound covers every step."""
+        return {"train.context": 0}
+
     @abstractmethod
     def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Gaussian, Any]:
         """What is told from frames (T, N, C, H, W): q(z_t), of (T, N, latent), and what else is seen."""
@@ -82,17 +88,23 @@ class LatentSequenceModel(SequenceModel):
         lengths: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """The bound in nats a step, with one sample of z; it covers every step, so the context is 0.
+        """The bound in nats a step, with one sample of z.
 
         Args:
+            context: 0, for the bound covers every step.
             lengths: (N,) steps at the end that are the sequence; by default all.
+
+        Raises:
+            DataError: another context, or frames of another shape.
         """
         self.check_frames(frames, at_least=1)
+        if context:
+            raise DataError(f"the bound covers whole sequences, expected a context of 0, got {context}")
         frames = frames.transpose(0, 1)  # (T, N, C, H, W)
         valid = valid_steps(frames, lengths)
         posterior, seen = self.recognise(frames, valid)
         given = self.generate(posterior.sample(generator), seen, valid)
-        steps = valid.sum()
+        steps = valid.sum().clamp(min=1)
         nll = -self.output.log_prob(given, frames)[valid].sum() / steps
         kl = self.prior.kl(posterior, valid).sum() / steps
         weight = self.kl_weight if self.training else 1.0

@@ -112,6 +112,7 @@ class SequenceModel(VideoModel):
     options: SequenceOptions
     output: StepOutput
     takes_lengths = True
+    least_context = 0
     usage: ClassVar[tuple[str, ...]] = ("decoding",)
 
     def __init__(self, channels: int, size: tuple[int, int], options: SequenceOptions) -> None:

@@ -6,6 +6,7 @@ So a resumed training meets the same batches as one that was never stopped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,8 +60,45 @@ def seeded(seed: int, step: int, device: torch.device | str = "cpu") -> torch.Ge
     return torch.Generator(device).manual_seed(mixed)
 
 
-def split_batch(batch: Tensor | dict[str, Tensor], device: torch.device) -> tuple[Tensor, Tensor | None]:
-    """A batch as the data sets give it -> frames (N, T, C, H, W) in [0, 1] and labels, on `device`."""
-    frames, labels = (batch["frames"], batch["labels"]) if isinstance(batch, dict) else (batch, None)
-    frames = frames.to(device, non_blocking=True).float() / 255
-    return frames, None if labels is None else labels.to(device, non_blocking=True)
+class Batch(NamedTuple):
+    """Sequences to learn from, on the device.
+
+    Attributes:
+        frames: (N, T, C, H, W) in [0, 1].
+        labels: (N, objects) or None.
+        lengths: int64 (N,), how many frames at the end of each are the sequence, or None: all.
+    """
+
+    frames: Tensor
+    labels: Tensor | None
+    lengths: Tensor | None
+
+    def pieces(self, count: int) -> list[Batch]:
+        """The batch in at most `count` parts, as `torch.chunk` makes them."""
+        frames = self.frames.chunk(count)
+        labels = [None] * len(frames) if self.labels is None else self.labels.chunk(count)
+        lengths = [None] * len(frames) if self.lengths is None else self.lengths.chunk(count)
+        return [Batch(*parts) for parts in zip(frames, labels, lengths, strict=True)]
+
+    def weight(self, context: int) -> int:
+        """What the mean loss of the batch counts for in a mean over several.
+
+        Its sequences, or, where they differ in length, the frames in them after the first `context`.
+        """
+        if self.lengths is None:
+            return len(self.frames)
+        return int((self.lengths - context).clamp(min=0).sum())
+
+    @property
+    def frame_count(self) -> int:
+        """Frames of all its sequences, without what they are padded with."""
+        if self.lengths is None:
+            return self.frames.shape[0] * self.frames.shape[1]
+        return int(self.lengths.sum())
+
+
+def split_batch(batch: Tensor | dict[str, Tensor], device: torch.device) -> Batch:
+    """A batch as the data sets and their loader give it."""
+    known = batch if isinstance(batch, dict) else {"frames": batch}
+    moved = {name: values.to(device, non_blocking=True) for name, values in known.items()}
+    return Batch(moved["frames"].float() / 255, moved.get("labels"), moved.get("length"))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ from vidpred.data import FrameDataset, MovingDataset
 from vidpred.device import find_device
 from vidpred.errors import TrainingError
 from vidpred.models.base import VideoModel
-from vidpred.models.registry import build
-from vidpred.training.batches import ShuffledBatches, batches_per_epoch, seeded, split_batch
+from vidpred.models.registry import build, model_class
+from vidpred.training.batches import Batch, ShuffledBatches, batches_per_epoch, seeded, split_batch
 from vidpred.training.display import Display, describe
 from vidpred.training.interrupt import stop_request
 from vidpred.training.optim import learning_rate, make_optimizer
@@ -112,8 +113,9 @@ class _Training:
             project_dir=path,
         )
         labels = getattr(self.config.model, "classes", 0) > 0
-        self.data = runs.open_split(self.config.data, "train", with_labels=labels)
-        self.validation = runs.open_split(self.config.data, "val", with_labels=labels)
+        padded = model_class(self.config.name).takes_lengths
+        self.data = runs.open_split(self.config.data, "train", with_labels=labels, padded=padded)
+        self.validation = runs.open_split(self.config.data, "val", with_labels=labels, padded=padded)
         self.per_epoch = batches_per_epoch(len(self.data), self.settings.batch)
         self.last_step = _last_step(self.settings, self.per_epoch)
 
@@ -177,15 +179,15 @@ class _Training:
         self.plain_model.begin_step(step)
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         noise = seeded(settings.seed, step * world + rank, device)
-        frames, labels = split_batch(batch, device)
+        whole = split_batch(batch, device)
+        total = self._mean_weight(whole)
         sums: dict[str, Tensor] = {}
-        pieces = frames.chunk(settings.accumulate)
-        all_labels = [None] * len(pieces) if labels is None else labels.chunk(settings.accumulate)
-        for n, (piece, piece_labels) in enumerate(zip(pieces, all_labels, strict=True), start=1):
-            share = len(piece) / len(frames)
+        pieces = whole.pieces(settings.accumulate)
+        for n, piece in enumerate(pieces, start=1):
+            share = piece.weight(settings.context) / total
             synchronise = nullcontext() if n == len(pieces) else self.accelerator.no_sync(self.model)
             with synchronise:
-                terms = self.model(piece, settings.context, labels=piece_labels, generator=noise)
+                terms = self._terms(piece, noise)
                 self.accelerator.backward(terms["loss"] * share)
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * share
@@ -194,7 +196,27 @@ class _Training:
         self._check_finite(values, float(norm))
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return values | {"grad_norm": float(norm)}, frames.shape[0] * frames.shape[1]
+        return values | {"grad_norm": float(norm)}, whole.frame_count
+
+    def _terms(self, batch: Batch, noise: torch.Generator) -> dict[str, Tensor]:
+        """The model's loss on a batch and what it is made of."""
+        more = {"lengths": batch.lengths} if self.plain_model.takes_lengths else {}
+        terms: dict[str, Tensor] = self.model(
+            batch.frames, self.settings.context, labels=batch.labels, generator=noise, **more
+        )
+        return terms
+
+    def _mean_weight(self, batch: Batch) -> float:
+        """What the shares of a batch go by: its weight, which the processes may have different ones of.
+
+        The gradient is the mean over the processes, so that with the mean of their weights each frame counts
+        as much, whichever process has it.
+        """
+        weight = float(batch.weight(self.settings.context))
+        if batch.lengths is not None and self.accelerator.num_processes > 1:
+            mean = self.accelerator.reduce(torch.tensor(weight, device=batch.frames.device), "mean")
+            weight = mean.item()
+        return weight or 1.0
 
     def _check_finite(self, values: dict[str, float], norm: float) -> None:
         # In fp16 a gradient may overflow; the scaler then skips the step and lowers its scale.
@@ -217,15 +239,14 @@ class _Training:
         order = BatchSampler(indices, max(1, self.settings.batch // world), drop_last=False)
         noise = seeded(self.settings.seed, rank, device)
         sums: dict[str, Tensor] = {}
-        for batch in self._batches(self.validation, order):
-            frames, labels = split_batch(batch, device)
-            terms = self.model(frames, self.settings.context, labels=labels, generator=noise)
-            for name, value in terms.items():
-                sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * len(frames)
-        return {
-            name: self.accelerator.reduce(total, "sum").item() / len(self.validation)
-            for name, total in sums.items()
-        }
+        weights = torch.zeros((), dtype=torch.float64, device=device)
+        for batch in map(partial(split_batch, device=device), self._batches(self.validation, order)):
+            weight = batch.weight(self.settings.context)
+            weights += weight
+            for name, value in self._terms(batch, noise).items():
+                sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * weight
+        total = self.accelerator.reduce(weights, "sum").item()
+        return {name: self.accelerator.reduce(sum_, "sum").item() / total for name, sum_ in sums.items()}
 
     def _end_epoch(self) -> None:
         """Validates, keeps the best, draws samples and saves, as often as the settings say."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vidpred import config, runs
-from vidpred.config import DataConfig, Layer, Resolved
+from vidpred.config import Config, DataConfig, Layer, Resolved
 from vidpred.data.frames import FrameDataset
 from vidpred.data.hdf5 import open_dataset
 from vidpred.errors import ConfigError
@@ -43,7 +43,7 @@ def resolve_settings(
     if data is not None:
         layers.append(Layer("--data", {"data.file": str(data.resolve())}))
     first = config.resolve(model_name, preset, model_options, layers)
-    frames, channels, height, width = _frame_shape(first.config.data)
+    frames, channels, height, width = _frame_shape(first.config.data, model.takes_lengths)
     follows = model.settings_for(first.config.model, frames, _class_count(first.config.data))
     follows = _without_given(follows, first, layers)
     shape = Layer("the data", {"channels": channels, "size": (height, width), **follows})
@@ -53,16 +53,37 @@ def resolve_settings(
             f"train.context must be less than the {frames} frames of a sequence, "
             f"got {resolved.config.train.context}"
         )
+    if resolved.config.train.context < model.least_context:
+        raise ConfigError(
+            f"train.context must be at least {model.least_context} for the model {model_name}, "
+            f"got {resolved.config.train.context}"
+        )
+    if model.takes_lengths:
+        _check_lengths(resolved.config)
     with torch.device("meta"):  # costs nothing, and tells at once whether the model fits the frames
         build(resolved.config)
     return resolved
 
 
-def _frame_shape(data: DataConfig) -> tuple[int, int, int, int]:
-    """(T, C, H, W) of the sequences that `data` describes."""
+def _frame_shape(data: DataConfig, padded: bool) -> tuple[int, int, int, int]:
+    """(T, C, H, W) of the sequences that `data` describes, to be read padded or not."""
     if data.file is not None:
-        return FrameDataset(data.file, split="train", length=data.frames).frame_shape
+        return FrameDataset(data.file, split="train", length=data.frames, padded=padded).frame_shape
     return runs.moving_spec(data).frame_shape
+
+
+def _check_lengths(settings: Config) -> None:
+    """Raises `ConfigError` where sequences that differ in length leave nothing to learn or to validate on."""
+    if settings.data.file is None:
+        return
+    for split in ("train", "val"):
+        data = FrameDataset(settings.data.file, split=split, length=settings.data.frames, padded=True)
+        assert data.lengths is not None
+        if settings.train.context >= data.lengths.max():
+            raise ConfigError(
+                f"train.context must be less than the frames of a sequence, but the longest of the split "
+                f"'{split}' of {settings.data.file} has {data.lengths.max()}, got {settings.train.context}"
+            )
 
 
 def _class_count(data: DataConfig) -> int | None:

@@ -1,0 +1,245 @@
+"""VRAE, VOSP and the RNN they are compared with (seed 003)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vidpred import create_model
+from vidpred.errors import ConfigError
+from vidpred.models.fdrnn import FDRNN
+from vidpred.models.latent_sequence import LatentSequenceModel
+from vidpred.models.vosp import VOSP
+from vidpred.models.vrae import VRAE
+
+LATENT = ("vrae", "vosp")
+ALL = (*LATENT, "fdrnn")
+
+
+def model(name: str, **options: Any) -> Any:
+    torch.manual_seed(0)
+    made = create_model(name, "tiny", size=(1, 12), **({"hidden": 7} | options))
+    return made.double().eval()
+
+
+def rolls(batch: int = 3, steps: int = 6, seed: int = 0) -> Tensor:
+    drawn = torch.rand(batch, steps, 1, 1, 12, generator=torch.Generator().manual_seed(seed))
+    return (drawn < 0.3).double()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("options", [{}, {"output": "gaussian"}, {"dropout": 0.0, "learn_dropout": False}])
+def test_padding_in_front_changes_nothing_and_costs_nothing(name: str, options: dict[str, Any]) -> None:
+    if name == "fdrnn":
+        options = {key: value for key, value in options.items() if key != "learn_dropout"}
+    elif not options.get("dropout", 1):
+        options = options | {"posterior": "head"}
+    net = model(name, **options)
+    frames = rolls()
+    padding = rolls(steps=4, seed=1)  # whatever stands there
+    padded = torch.cat([padding, frames], dim=1)
+    lengths = torch.full((3,), 6)
+    whole, cut = total(net, frames, None), total(net, padded, lengths)
+    torch.testing.assert_close(cut, whole, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_loss_of_a_batch_is_the_mean_over_its_steps(name: str) -> None:
+    net = model(name)
+    frames = rolls()
+    lengths = torch.tensor([6, 2, 5])
+    together = deterministic_loss(net, frames, lengths)
+    apart = [deterministic_loss(net, frames[n : n + 1, 6 - k :], None) * k for n, k in enumerate(lengths.tolist())]
+    torch.testing.assert_close(together, sum(apart, torch.zeros(())) / lengths.sum(), check_dtype=False)
+
+
+def total(net: Any, frames: Tensor, lengths: Tensor | None) -> Tensor:
+    """Of every sequence, with nothing random."""
+    if isinstance(net, FDRNN):
+        return net.negative_log_likelihood(frames, lengths=lengths)
+    with no_noise():
+        return net.bound(frames, lengths=lengths).one
+
+
+def deterministic_loss(net: Any, frames: Tensor, lengths: Tensor | None) -> Tensor:
+    with no_noise(), torch.no_grad():
+        return net.loss(frames, lengths=lengths)["loss"]
+
+
+def no_noise() -> Any:
+    from unittest.mock import patch
+
+    return patch("vidpred.nn.distributions.standard_normal_like", lambda x, generator=None: torch.zeros_like(x))
+
+
+@pytest.mark.parametrize("name", ["vosp", "fdrnn"])
+@pytest.mark.parametrize("step", [0, 3, 5])
+def test_one_step_predictions_flow_only_from_the_past(name: str, step: int) -> None:
+    net: VOSP | FDRNN = model(name)
+    frames = rolls()
+    changed = frames.clone()
+    changed[:, step] = 1 - changed[:, step]
+    before, after = net.one_step(frames), net.one_step(changed)
+    assert torch.equal(before[:, : step + 1], after[:, : step + 1])
+    if step < 5:
+        assert (before[:, step + 1] != after[:, step + 1]).any()
+
+
+@pytest.mark.parametrize("step", [0, 3, 5])
+def test_vosp_cleans_a_step_from_itself_and_the_past(step: int) -> None:
+    net = model("vosp")
+    frames = rolls()
+    changed = frames.clone()
+    changed[:, step] = 1 - changed[:, step]
+    before, after = net.reconstruct(frames), net.reconstruct(changed)
+    assert torch.equal(before[:, :step], after[:, :step])
+    assert (before[:, step] != after[:, step]).any()
+
+
+def test_vrae_sees_the_whole_sequence() -> None:
+    net = model("vrae")
+    frames = rolls()
+    changed = frames.clone()
+    changed[:, -1] = 1 - changed[:, -1]
+    assert (net.reconstruct(frames)[:, 0] != net.reconstruct(changed)[:, 0]).any()
+
+
+def test_vosp_is_the_formulas_of_section_3_2() -> None:
+    """Without dropout a plain tanh network, written out in NumPy; the noise is zero."""
+    net = model("vosp", dropout=0.0, learn_dropout=False, posterior="head", latent=2)
+    frames = rolls(batch=1, steps=3)
+    weights = {name: value.detach().numpy() for name, value in net.named_parameters()}
+    h, mu_before, sigma_before, nats = np.zeros(7), np.zeros(2), np.zeros(2), 0.0
+    for x in frames[0].flatten(1).numpy():
+        h_before = h
+        h = np.tanh(
+            weights["memory.of_input.weight"] @ x
+            + weights["memory.of_input.bias"]
+            + weights["memory.of_state.weight"] @ h
+        )
+        mu = weights["posterior.linear.weight"] @ h + weights["posterior.linear.bias"]
+        sigma = np.log1p(np.exp(weights["posterior.spread.weight"] @ h + weights["posterior.spread.bias"])) + 1e-4
+        mixed = np.tanh(weights["mix.weight"] @ np.concatenate([h_before, mu]) + weights["mix.bias"])
+        logits = weights["output.linear.weight"] @ mixed + weights["output.linear.bias"]
+        p = 1 / (1 + np.exp(-logits))
+        nats -= (x * np.log(p) + (1 - x) * np.log(1 - p)).sum()
+        nats += (0.5 * ((mu - mu_before) ** 2 + sigma**2 + sigma_before**2 - 1) - np.log(sigma)).sum()
+        mu_before, sigma_before = mu, sigma
+    assert total(net, frames, None).item() == pytest.approx(nats, rel=1e-9)
+
+
+def test_vrae_is_two_networks_in_both_directions() -> None:
+    """Against torch's own bidirectional RNN."""
+    net: VRAE = model("vrae", dropout=0.0, learn_dropout=False, posterior="head", latent=2)
+    frames = rolls()
+    x = frames.flatten(2)
+    posterior, _ = net.recognise(frames.transpose(0, 1), torch.ones(6, 3, dtype=torch.bool))
+    hidden = in_both_directions(net.recognise_forwards, net.recognise_backwards, x)
+    expected = hidden @ net.posterior.linear.weight.t() + net.posterior.linear.bias
+    torch.testing.assert_close(posterior.mean.transpose(0, 1), expected)
+    hidden = in_both_directions(net.generate_forwards, net.generate_backwards, expected)
+    logits = hidden @ net.output.linear.weight.t() + net.output.linear.bias
+    torch.testing.assert_close(net.reconstruct(frames).flatten(2), logits.sigmoid())
+
+
+def in_both_directions(forwards: Any, backwards: Any, x: Tensor) -> Tensor:
+    network = torch.nn.RNN(x.shape[-1], 7, bidirectional=True, batch_first=True).double()
+    with torch.no_grad():
+        for end, part in (("", forwards), ("_reverse", backwards)):
+            getattr(network, f"weight_ih_l0{end}").copy_(part.of_input.weight)
+            getattr(network, f"weight_hh_l0{end}").copy_(part.of_state.weight)
+            getattr(network, f"bias_ih_l0{end}").copy_(part.of_input.bias)
+            getattr(network, f"bias_hh_l0{end}").zero_()
+    hidden: Tensor = network(x)[0]
+    return hidden
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_more_samples_tighten_the_weighted_bound(name: str) -> None:
+    net: LatentSequenceModel = model(name)
+    frames = rolls(batch=40)
+    few, many = (net.bound(frames, k, generator=torch.Generator().manual_seed(1)) for k in (2, 200))
+    assert many.weighted.mean() < few.weighted.mean() < few.one.mean() + 0.1
+    assert abs(few.one.mean() - many.one.mean()) < 0.5
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_the_weighted_bound_of_one_step_approaches_the_likelihood(name: str) -> None:
+    """With one latent dimension and one step, -log of the integral over z can be had by quadrature."""
+    net: LatentSequenceModel = model(name, latent=1, prior="white")
+    frames = rolls(batch=4, steps=1)
+    z, weight = np.polynomial.hermite_e.hermegauss(80)
+    time_first = frames.transpose(0, 1)
+    valid = torch.ones(1, 4, dtype=torch.bool)
+    with torch.no_grad():
+        _, seen = net.recognise(time_first, valid)
+        each = [
+            net.output.log_prob(net.generate(torch.full((1, 4, 1), value, dtype=torch.float64), seen, valid), time_first)
+            for value in z.tolist()
+        ]
+    density = torch.stack(each)[:, 0].exp() * torch.from_numpy(weight / weight.sum())[:, None]
+    found = net.bound(frames, 5000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found.weighted, -density.sum(dim=0).log(), atol=0.02, rtol=0)
+    assert (found.one > found.weighted - 0.02).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("decoding", ["mean", "sample"])
+def test_predictions_go_on_from_the_context(name: str, decoding: str) -> None:
+    net = model(name, decoding=decoding)
+    future = net.predict(rolls(), 4, generator=torch.Generator().manual_seed(0))
+    assert future.shape == (3, 4, 1, 1, 12)
+    assert (future >= 0).all()
+    assert (future <= 1).all()
+    assert (future.unique().tolist() == [0, 1]) == (decoding == "sample")
+    again = net.predict(rolls(), 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(future, again)
+    assert net.stochastic == (name != "fdrnn" or decoding == "sample")
+    made = net.synthesise(2, 5, torch.Generator().manual_seed(0))
+    assert made.shape == (2, 5, 1, 1, 12)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_frames_go_through_the_encoder_and_decoder_of_the_vrnn(name: str) -> None:
+    net = create_model(name, "tiny", size=16, widths=(4, 8), kernels=(3, 3))
+    frames = torch.rand(2, 5, 1, 16, 16)
+    net.loss(frames)["loss"].backward()
+    for key, value in net.named_parameters():
+        assert value.grad is not None, key
+        assert value.grad.isfinite().all(), key
+    assert net.predict(frames, 3).shape == (2, 3, 1, 16, 16)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_training_learns_a_repeating_chord(name: str) -> None:
+    net = create_model(name, "tiny", size=(1, 12))
+    frames = torch.zeros(8, 12, 1, 1, 12)
+    for start in range(8):
+        for step in range(12):
+            frames[start, step, 0, 0, (start + step) % 4 * 3] = 1
+    optimiser = torch.optim.Adam(net.parameters(), 5e-3)
+    first = net.loss(frames)["loss"].item()
+    for _ in range(150):
+        optimiser.zero_grad()
+        loss = net.loss(frames)["loss"]
+        loss.backward()
+        optimiser.step()
+    assert loss.item() < first / 3
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("vrae", {"output": "poisson"}, "output"),
+        ("vosp", {"prior": "brownian"}, "prior"),
+        ("fdrnn", {"dropout": 1.0}, "dropout"),
+        ("vrae", {"dropout": 0.0}, "learn"),
+    ],
+)
+def test_what_does_not_fit_is_named(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        create_model(name, "tiny", size=(1, 12), **options)

@@ -1,0 +1,165 @@
+"""MIDI files as piano rolls, and piano rolls as MIDI files."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidpred.data.notes import KEYS, LOWEST_NOTE
+from vidpred.errors import ConfigError, DataError
+from vidpred.files import replacing
+
+MIDI_ENDINGS = (".mid", ".midi")
+_PERCUSSION = 9
+"""The channel of General MIDI (counted from 0) whose notes are drums, not pitches."""
+_MOST_STEPS = 1_000_000
+"""Of a file: a damaged time can ask for more than fits in memory."""
+_TICKS_PER_BEAT = 480
+_MOST_TICKS_PER_BEAT = 2**15 - 1
+_VELOCITY = 80
+
+
+def load_mido() -> Any:
+    """The module ``mido``. Raises `ConfigError` where it is not installed."""
+    try:
+        import mido
+    except ImportError as error:
+        raise ConfigError(
+            "MIDI files are read and written with mido, which is missing: pip install 'vidpred[music]'"
+        ) from error
+    return mido
+
+
+def read_midi(
+    path: str | os.PathLike[str], *, steps_per_beat: int = 4, content: bytes | None = None
+) -> tuple[NDArray[np.uint8], dict[int, int]]:
+    """Reads a MIDI file as a piano roll.
+
+    All channels but percussion are joined. Time is counted in beats, so that tempo plays no part; onsets and
+    ends are rounded to the nearest step, and every note keeps at least one. The sustain pedal is not heard.
+
+    Args:
+        steps_per_beat: steps of a beat, a quarter note in most music.
+        content: the bytes to read instead of those of `path`, which then only names them.
+
+    Returns:
+        (T, 88) uint8, 1 where a note sounds, from the start of the file to its stated end; and the notes
+        that a piano does not have: MIDI number -> how often.
+
+    Raises:
+        DataError: no such file, not a MIDI file, or a damaged one; times in seconds; no notes.
+        ConfigError: mido is missing, or `steps_per_beat` is not positive.
+    """
+    mido = load_mido()
+    if steps_per_beat < 1:
+        raise ConfigError(f"there must be at least 1 step in a beat, got {steps_per_beat}")
+    try:
+        content = Path(path).read_bytes() if content is None else content
+        file = mido.MidiFile(file=io.BytesIO(content))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as a MIDI file: {error.strerror or error}") from error
+    except Exception as error:  # a damaged file can make mido raise almost anything
+        reason = "it ends early" if isinstance(error, EOFError) else str(error)
+        raise DataError(f"{path} cannot be read as a MIDI file: {reason}") from error
+    if file.type not in (0, 1):
+        raise DataError(f"{path} is a MIDI file of type {file.type}, expected type 0 or 1 with one timeline")
+    if file.ticks_per_beat < 1:
+        raise DataError(f"{path} counts time in seconds, expected ticks of a beat")
+
+    def step(ticks: int) -> int:
+        """The nearest step, the later one of two as near."""
+        return (2 * ticks * steps_per_beat + file.ticks_per_beat) // (2 * file.ticks_per_beat)
+
+    last, sounding = 0, []
+    strange: dict[int, int] = defaultdict(int)
+    for note, start, end in _notes(mido, file):
+        first, after = step(start), max(step(start) + 1, step(end))
+        last = max(last, after)
+        if LOWEST_NOTE <= note < LOWEST_NOTE + KEYS:
+            sounding.append((first, after, note - LOWEST_NOTE))
+        else:
+            strange[note] += 1
+    if not sounding:
+        raise DataError(f"{path} has no notes of a piano, {LOWEST_NOTE} to {LOWEST_NOTE + KEYS - 1}")
+    steps = max(last, step(max(sum(message.time for message in track) for track in file.tracks)))
+    if steps > _MOST_STEPS:
+        raise DataError(f"{path} lasts {steps} steps, expected at most {_MOST_STEPS}: it may be damaged")
+    roll = np.zeros((steps, KEYS), np.uint8)
+    for first, after, key in sounding:
+        roll[first:after, key] = 1
+    return roll, dict(sorted(strange.items()))
+
+
+def _notes(mido: Any, file: Any) -> Iterator[tuple[int, int, int]]:
+    """Every note but percussion: its MIDI number, and the ticks of its start and of its end."""
+    held: dict[tuple[int, int], list[int]] = defaultdict(list)
+    now = 0
+    for message in mido.merge_tracks(file.tracks):
+        now += message.time
+        if message.type not in ("note_on", "note_off") or message.channel == _PERCUSSION:
+            continue
+        starts = held[message.channel, message.note]
+        if message.type == "note_on" and message.velocity > 0:
+            starts.append(now)
+        elif starts:
+            yield message.note, starts.pop(0), now
+    for (_, note), starts in held.items():
+        for start in starts:  # never ended: it sounds to the end
+            yield note, start, now
+
+
+def write_midi(
+    path: str | os.PathLike[str],
+    notes: NDArray[Any],
+    *,
+    steps_per_beat: int = 4,
+    tempo: float = 120.0,
+) -> None:
+    """Writes a piano roll as a MIDI file of one track; a note in successive steps is one long note.
+
+    Args:
+        notes: (T, 88), not zero where a note sounds; column 0 is MIDI note 21.
+        steps_per_beat: steps of a beat.
+        tempo: beats a minute.
+
+    Raises:
+        ConfigError: another shape, numbers out of range, or mido is missing.
+        OutputError: the file cannot be written.
+    """
+    mido = load_mido()
+    notes = np.asarray(notes) != 0
+    if notes.ndim != 2 or notes.shape[1] != KEYS:
+        raise ConfigError(f"a piano roll must be (T, {KEYS}), got {notes.shape}")
+    if not 1 <= steps_per_beat <= _MOST_TICKS_PER_BEAT:
+        raise ConfigError(f"steps of a beat must be 1 to {_MOST_TICKS_PER_BEAT}, got {steps_per_beat}")
+    if not 4 <= tempo <= 10_000:  # in a file: 24 bits of microseconds a beat
+        raise ConfigError(f"a tempo must be 4 to 10000 beats a minute, got {tempo:g}")
+    ticks_per_step = max(1, _TICKS_PER_BEAT // steps_per_beat)
+    track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
+    silence = np.zeros((1, KEYS), np.int8)
+    changes = np.diff(notes.astype(np.int8), axis=0, prepend=silence, append=silence)
+    past = 0
+    for step, change in enumerate(changes):
+        # Ends come before starts, so that a note which begins as another ends is not cut off.
+        for key in np.argsort(change, kind="stable"):
+            if change[key]:
+                track.append(
+                    mido.Message(
+                        "note_on" if change[key] > 0 else "note_off",
+                        note=int(key) + LOWEST_NOTE,
+                        velocity=_VELOCITY if change[key] > 0 else 0,
+                        time=(step - past) * ticks_per_step,
+                    )
+                )
+                past = step
+    track.append(mido.MetaMessage("end_of_track", time=(len(notes) - past) * ticks_per_step))
+    file = mido.MidiFile(type=0, ticks_per_beat=ticks_per_step * steps_per_beat, tracks=[track])
+    with replacing(path) as temporary:
+        file.save(temporary)
