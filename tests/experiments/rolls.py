@@ -43,7 +43,10 @@ def write_rolls(path, splits, sources=None, config=None):
 
 def make_sequence_run(path, model, file, *settings, steps=0):
     """The folder of a run of a small network on a file, after so many steps of training."""
-    resolved = resolve_settings(model, "tiny", data=file, assignments=["data.frames=20", *settings])
+    small = ["data.frames=20", "model.dropout=0", "model.spectral_radius=1.0"]
+    if model != "fdrnn":
+        small += ["model.learn_dropout=false", "model.posterior=head"]
+    resolved = resolve_settings(model, "tiny", data=file, assignments=[*small, *settings])
     runs.create(path, resolved)
     torch.manual_seed(0)
     network = build(resolved.config)
@@ -59,7 +62,7 @@ def learn(network, steps):
     generator = torch.Generator().manual_seed(0)
     for step in range(steps):
         optimiser.zero_grad()
-        batch = Padded.of(read[step % 2 :: 2], torch.device("cpu"))
+        batch = Padded.of(read[step % 4 :: 4], torch.device("cpu"))
         network.loss(batch.frames, 0, lengths=batch.lengths, generator=generator)["loss"].backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimiser.step()

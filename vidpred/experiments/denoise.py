@@ -144,8 +144,8 @@ def filtered(chains: MarkovChains, channel: NoisyChannel, noisy: NDArray[np.floa
 
 
 def _bayes(prior: Values, if_on: float, if_off: float) -> Values:
-    evidence = prior * if_on + (1 - prior) * if_off
-    return np.divide(prior * if_on, evidence, out=prior + np.zeros_like(evidence), where=evidence > 0)
+    evidence = np.asarray(prior * if_on + (1 - prior) * if_off)
+    return np.divide(prior * if_on, evidence, out=np.array(prior), where=evidence > 0)
 
 
 def _clean(workspace: Workspace, run: Run, whole: WholeSequences, channel: NoisyChannel) -> Arrays:
