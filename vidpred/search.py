@@ -96,7 +96,7 @@ def read_space(model: str, file: Path | None = None) -> Space:
 def draw(space: Space, seed: int, trial: int) -> dict[str, Any]:
     """The settings of a trial: of each an independent draw, all values equally likely."""
     rng = np.random.default_rng([seed, trial])
-    return {key: values[rng.integers(len(values))] for key, values in sorted(space.items())}
+    return {key: values[int(rng.integers(len(values)))] for key, values in sorted(space.items())}
 
 
 def search(
@@ -199,7 +199,7 @@ def _run_all(task: Task, folder: Path, numbers: Sequence[int], workers: int) -> 
         while running or (left and not stop):
             while left and len(running) < workers and not stop:
                 ours, theirs = processes.Pipe(duplex=False)
-                process = processes.Process(target=_run, args=(task, folder, left.popleft(), theirs))
+                process: BaseProcess = processes.Process(target=_run, args=(task, folder, left.popleft(), theirs))
                 process.start()
                 theirs.close()
                 running[ours] = process

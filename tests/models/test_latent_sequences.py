@@ -53,7 +53,9 @@ def test_the_loss_of_a_batch_is_the_mean_over_its_steps(name: str) -> None:
     frames = rolls()
     lengths = torch.tensor([6, 2, 5])
     together = deterministic_loss(net, frames, lengths)
-    apart = [deterministic_loss(net, frames[n : n + 1, 6 - k :], None) * k for n, k in enumerate(lengths.tolist())]
+    apart = [
+        deterministic_loss(net, frames[n : n + 1, 6 - k :], None) * k for n, k in enumerate(lengths.tolist())
+    ]
     torch.testing.assert_close(together, sum(apart, torch.zeros(())) / lengths.sum(), check_dtype=False)
 
 
@@ -73,7 +75,9 @@ def deterministic_loss(net: Any, frames: Tensor, lengths: Tensor | None) -> Tens
 def no_noise() -> Any:
     from unittest.mock import patch
 
-    return patch("vidpred.nn.distributions.standard_normal_like", lambda x, generator=None: torch.zeros_like(x))
+    return patch(
+        "vidpred.nn.distributions.standard_normal_like", lambda x, generator=None: torch.zeros_like(x)
+    )
 
 
 @pytest.mark.parametrize("name", ["vosp", "fdrnn"])
@@ -122,7 +126,9 @@ def test_vosp_is_the_formulas_of_section_3_2() -> None:
             + weights["memory.of_state.weight"] @ h
         )
         mu = weights["posterior.linear.weight"] @ h + weights["posterior.linear.bias"]
-        sigma = np.log1p(np.exp(weights["posterior.spread.weight"] @ h + weights["posterior.spread.bias"])) + 1e-4
+        sigma = (
+            np.log1p(np.exp(weights["posterior.spread.weight"] @ h + weights["posterior.spread.bias"])) + 1e-4
+        )
         mixed = np.tanh(weights["mix.weight"] @ np.concatenate([h_before, mu]) + weights["mix.bias"])
         logits = weights["output.linear.weight"] @ mixed + weights["output.linear.bias"]
         p = 1 / (1 + np.exp(-logits))
@@ -170,7 +176,7 @@ def test_more_samples_tighten_the_weighted_bound(name: str) -> None:
 @pytest.mark.parametrize("name", LATENT)
 def test_the_weighted_bound_of_one_step_approaches_the_likelihood(name: str) -> None:
     """With one latent dimension and one step, -log of the integral over z can be had by quadrature."""
-    net: LatentSequenceModel = model(name, latent=1, prior="white")
+    net: LatentSequenceModel = model(name, latent=1, prior="white", posterior="head")
     frames = rolls(batch=4, steps=1)
     z, weight = np.polynomial.hermite_e.hermegauss(80)
     time_first = frames.transpose(0, 1)
@@ -178,13 +184,15 @@ def test_the_weighted_bound_of_one_step_approaches_the_likelihood(name: str) -> 
     with torch.no_grad():
         _, seen = net.recognise(time_first, valid)
         each = [
-            net.output.log_prob(net.generate(torch.full((1, 4, 1), value, dtype=torch.float64), seen, valid), time_first)
+            net.output.log_prob(
+                net.generate(torch.full((1, 4, 1), value, dtype=torch.float64), seen, valid), time_first
+            )
             for value in z.tolist()
         ]
     density = torch.stack(each)[:, 0].exp() * torch.from_numpy(weight / weight.sum())[:, None]
     found = net.bound(frames, 5000, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(found.weighted, -density.sum(dim=0).log(), atol=0.02, rtol=0)
-    assert (found.one > found.weighted - 0.02).all()
+    torch.testing.assert_close(found.weighted, -density.sum(dim=0).log(), atol=0.07, rtol=0)
+    assert (found.one > found.weighted).all()
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -15,7 +15,7 @@ from vidpred.errors import DataError
 from vidpred.models.sequence_model import SequenceModel, SequenceOptions, valid_steps
 from vidpred.nn.distributions import SMALLEST_STD, Gaussian
 from vidpred.nn.fast_dropout import FastDropoutLinear, Moments
-from vidpred.nn.sequence_priors import make_prior
+from vidpred.nn.sequence_priors import GaussianProcessPrior, SequencePrior, WienerPrior
 
 
 class LatentSequenceOptions(SequenceOptions):
@@ -57,7 +57,9 @@ class LatentSequenceModel(SequenceModel):
 
     def __init__(self, channels: int, size: tuple[int, int], options: LatentSequenceOptions) -> None:
         super().__init__(channels, size, options)
-        self.prior = make_prior(options.prior)
+        self.prior: SequencePrior = (
+            WienerPrior() if options.prior == "wiener" else GaussianProcessPrior(options.prior)
+        )
         self.kl_weight = 1.0
         self.stochastic = True
 
@@ -153,8 +155,8 @@ class PosteriorHead(nn.Module):
 
     def __init__(self, inputs: int, options: LatentSequenceOptions) -> None:
         super().__init__()
-        rates = {"rate": options.dropout, "trainable": options.learn_dropout}
-        self.linear = FastDropoutLinear(inputs, options.latent, **rates)
+        rate, trainable = options.dropout, options.learn_dropout
+        self.linear = FastDropoutLinear(inputs, options.latent, rate=rate, trainable=trainable)
         self.spread = nn.Linear(inputs, options.latent) if options.posterior == "head" else None
 
     def forward(self, hidden: Moments) -> Gaussian:

@@ -62,6 +62,7 @@ class StepOutput(nn.Module):
             features = self.decoder.features
         self.linear = FastDropoutLinear(inputs, features, rate=options.dropout)
         nn.init.normal_(self.linear.weight, std=options.weight_std_in)
+        assert self.linear.bias is not None
         nn.init.constant_(self.linear.bias, options.output_bias if self.bernoulli else 0.0)
         self.spread = None if self.bernoulli else nn.Parameter(torch.zeros(channels, 1, 1))
 
@@ -125,9 +126,7 @@ class SequenceModel(VideoModel):
             self.features = self.encoder.features
         self.stochastic = options.decoding == "sample"
 
-    def recurrent(
-        self, inputs: int, *, trainable: bool = False, backwards: bool = False
-    ) -> FastDropoutRNN:
+    def recurrent(self, inputs: int, *, trainable: bool = False, backwards: bool = False) -> FastDropoutRNN:
         """A recurrent network as the options ask for it."""
         options = self.options
         return FastDropoutRNN(

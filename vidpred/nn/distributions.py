@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -26,6 +27,14 @@ class Gaussian(NamedTuple):
         ratio = self.std / prior.std
         shift = (self.mean - prior.mean) / prior.std
         return 0.5 * (ratio**2 + shift**2 - 1) - ratio.log()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Logarithm of the density of every element, (..., D)."""
+        return -0.5 * ((x - self.mean) / self.std) ** 2 - self.std.log() - LOG_ROOT_TAU
+
+
+LOG_ROOT_TAU = 0.5 * math.log(2 * math.pi)
+"""The logarithm of what normalises a standard normal density."""
 
 
 class GaussianHead(nn.Module):

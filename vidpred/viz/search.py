@@ -51,7 +51,9 @@ def write_search(
         seen = [place for place in range(len(order[name])) if (finite & (places == place)).any()]
         medians = [np.median(losses[finite & (places == place)]) for place in seen]
         axis.plot(seen, medians, color="C1", linewidth=1.5)
-        axis.plot(places[best] + spread[best], losses[best], "o", color="none", markeredgecolor="k", markersize=9)
+        axis.plot(
+            places[best] + spread[best], losses[best], "o", color="none", markeredgecolor="k", markersize=9
+        )
         axis.set_xticks(range(len(order[name])), order[name], fontsize="small")
         axis.set_title(name, fontsize="small")
         axis.grid(alpha=0.25)
