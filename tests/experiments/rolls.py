@@ -23,7 +23,7 @@ def chords(steps, phase):
     return notes
 
 
-def rolls(split, shortest=14, longest=30):
+def rolls(split, shortest=10, longest=16):
     """The piano rolls of a split, of different lengths."""
     random = np.random.default_rng(len(split))
     return [
@@ -58,7 +58,7 @@ def make_sequence_run(path, model, file, *settings, steps=0):
 def learn(network, steps):
     """Trains on the chords; plain Adam, as how it is trained is not what is tested here."""
     read = [roll[:, None, None].astype(np.float32) for roll in rolls("train")]
-    optimiser = torch.optim.Adam(network.parameters(), 5e-3)
+    optimiser = torch.optim.Adam(network.parameters(), 1e-2)
     generator = torch.Generator().manual_seed(0)
     for step in range(steps):
         optimiser.zero_grad()
