@@ -60,12 +60,12 @@ class DataConfig(Section):
 class OptimConfig(Section):
     """The optimiser, its learning-rate schedule and gradient clipping."""
 
-    name: Literal["rmsprop", "adam"] = "adam"
+    name: Literal["rmsprop", "nesterov_rmsprop", "adam"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)
     momentum: float = Field(0.0, ge=0, lt=1)
-    """RMSProp only."""
+    """RMSProp only, either kind."""
     decay: float = Field(0.9, gt=0, lt=1)
-    """RMSProp only: decay of the running mean of squared gradients."""
+    """RMSProp only, either kind: decay of the running mean of squared gradients."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Adam only."""
     epsilon: float = Field(1e-8, gt=0)

@@ -68,12 +68,15 @@ def test_rmsprop_is_the_published_update() -> None:
     torch.testing.assert_close(parameter.detach(), value, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", ["vrnn", "rnn"])
-def test_a_resumed_training_is_the_one_never_stopped(make_run: MakeRun, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "optimizer"), [("vrnn", "adam"), ("rnn", "adam"), ("rnn", "nesterov_rmsprop")]
+)
+def test_a_resumed_training_is_the_one_never_stopped(make_run: MakeRun, model: str, optimizer: str) -> None:
+    options = [f"optim.name={optimizer}", "optim.momentum=0.9"]
     # 6 batches an epoch: the stop at step 8 is in the middle of the second one.
-    whole = make_run("whole", "train.steps=13", model=model)
+    whole = make_run("whole", "train.steps=13", *options, model=model)
     training.train(whole, device="cpu", quiet=True)
-    parts = make_run("parts", "train.steps=8", model=model)
+    parts = make_run("parts", "train.steps=8", *options, model=model)
     training.train(parts, device="cpu", quiet=True)
     training.change_limits(parts, ["train.steps=13"])
     outcome = training.train(parts, resume=True, device="cpu", quiet=True)

@@ -10,10 +10,11 @@ from torch import nn
 from vidpred import schedules
 from vidpred.config import OptimConfig
 from vidpred.errors import ConfigError
+from vidpred.training.nesterov_rmsprop import NesterovRMSprop
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], settings: OptimConfig) -> torch.optim.Optimizer:
-    """RMSProp or Adam.
+    """RMSProp, plain or with Nesterov's momentum, or Adam.
 
     RMSProp's epsilon stands inside the square root in TensorFlow and outside in torch; for the 1e-10 of
     the paper's preset the difference is below rounding except for gradients that vanish altogether.
@@ -22,6 +23,14 @@ def make_optimizer(parameters: Iterable[nn.Parameter], settings: OptimConfig) ->
         return torch.optim.RMSprop(
             parameters,
             lr=settings.learning_rate,
+            alpha=settings.decay,
+            momentum=settings.momentum,
+            eps=settings.epsilon,
+        )
+    if settings.name == "nesterov_rmsprop":
+        return NesterovRMSprop(
+            parameters,
+            settings.learning_rate,
             alpha=settings.decay,
             momentum=settings.momentum,
             eps=settings.epsilon,
