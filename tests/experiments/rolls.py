@@ -26,9 +26,7 @@ def chords(steps, phase):
 def rolls(split, shortest=10, longest=16):
     """The piano rolls of a split, of different lengths."""
     random = np.random.default_rng(len(split))
-    return [
-        chords(random.integers(shortest, longest + 1), random.integers(12)) for _ in range(COUNTS[split])
-    ]
+    return [chords(random.integers(shortest, longest + 1), random.integers(12)) for _ in range(COUNTS[split])]
 
 
 def write_rolls(path, splits, sources=None, config=None):

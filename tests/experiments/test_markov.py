@@ -1,6 +1,6 @@
 """Chains of values against counts by hand and sums over all paths."""
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -18,11 +18,11 @@ def chains():
 def path_probability(chains, path, key, start=None):
     """Of a path of one key; `start` is the probability that it begins with 1."""
     first = chains.marginal[0, 0, key] if start is None else start
-    product_ = first if path[0] else 1 - first
-    for before, after in zip(path, path[1:], strict=False):
+    probability = first if path[0] else 1 - first
+    for before, after in pairwise(path):
         on = (chains.after_on if before else chains.after_off)[0, 0, key]
-        product_ *= on if after else 1 - on
-    return product_
+        probability *= on if after else 1 - on
+    return probability
 
 
 def test_counts_by_hand():

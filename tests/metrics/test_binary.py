@@ -27,8 +27,7 @@ def test_where_nothing_is_on_there_is_no_share():
 def test_log_likelihood_of_one_value_after_the_other():
     probability, values = [0.2, 0.9, 0.3, 1.0, 0.0], [1.0, 0.0, 0.25, 1.0, 0.0]
     expected = [
-        x * math.log(p) + (1 - x) * math.log(1 - p)
-        for p, x in zip(probability[:3], values[:3], strict=True)
+        x * math.log(p) + (1 - x) * math.log(1 - p) for p, x in zip(probability[:3], values[:3], strict=True)
     ]
     found = log_likelihood(np.array(probability), np.array(values))
     assert found == pytest.approx([*expected, 0.0, 0.0])

@@ -176,7 +176,7 @@ def _baselines(workspace: Workspace, whole: WholeSequences, channel: NoisyChanne
     """(baselines, N, 5) scores, and what is shown of the clean and noisy sequences."""
     chains, seed = training_chains(workspace), workspace.setting.seed
     scores = np.zeros((len(BASELINES), workspace.count, 5))
-    pictures = {}
+    pictures: dict[str, NDArray[np.uint8]] = {}
     with progress_bar(quiet=workspace.quiet) as bar:
         task = bar.add_task("baselines", total=workspace.count, note="")
         for numbers in whole.in_groups(workspace.count, workspace.setting.batch):

@@ -19,6 +19,8 @@ SHOWN = 2
 """Sequences that are drawn."""
 TRUTH = "truth"
 """What the row of the clean data is called."""
+GIVEN = ("noisy", "corrupted")
+"""What the row of the data is called that a model was given."""
 _STEPS = 128
 """Of a sequence that are drawn."""
 _FRAMES = 16
@@ -46,7 +48,10 @@ def write_rows(path: Path, rows: Sequence[tuple[str, Frames]], title: str) -> No
     """
     frames = rows[0][1]
     if frames.shape[1:] == ROLL_SHAPE:
-        rolls = [Roll(name, as_roll(roll) / 255, predicted=name != TRUTH) for name, roll in rows]
+        rolls = [
+            Roll(name, as_roll(roll) / 255, len(roll) if name in GIVEN else 0, predicted=name != TRUTH)
+            for name, roll in rows
+        ]
         write_piano_rolls(path, rolls, title=title)
         return
     columns = predicted_frames(len(frames), column_step(len(frames), None, _FRAMES))

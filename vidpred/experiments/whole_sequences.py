@@ -84,7 +84,7 @@ class WholeSequences:
         assert self._file is not None
         with open_dataset(self._file) as opened:
             found = opened[self._split]
-            return [found.sequence(number).astype(np.float32) / 255 for number in numbers]
+            return [np.divide(found.sequence(number), 255, dtype=np.float32) for number in numbers]
 
     def in_groups(self, count: int, size: int) -> Iterator[list[int]]:
         """The numbers of the first `count`, about equally long ones together, so that little is padded."""
