@@ -164,7 +164,7 @@ MISTAKES = [
     (USAGE, "experiment digit-count run --device cpu --set model.hidden=9"),
     *((USAGE, f"experiment {name} run --device cpu") for name in WHOLE),
     *((USAGE, f"experiment {name} vosp --device cpu --seed -1") for name in WHOLE),
-    *((FAILED, f"experiment {name} {run} --device cpu") for name in WHOLE for run in NO_RUN),
+    *((FAILED, f"experiment {name} {run} --device cpu") for name in WHOLE for run in NO_RUN[:4]),
     *((FAILED, f"experiment {name} vosp --device cpu --data {file}") for name in WHOLE for file in NO_DATA),
     *((FAILED, f"experiment {name} vosp --device cpu --data clips.npy") for name in WHOLE),
     *((FAILED, f"experiment {name} vosp --device cpu --data rolls.h5") for name in WHOLE),
