@@ -1,4 +1,4 @@
-"""Random search over settings: many short trainings, of which the one with the lowest validation loss is best.
+"""Random search over settings: many short trainings; the one with the lowest validation loss is best.
 
 DIR/search.json      what is searched: model, preset, settings, space, seed
 DIR/trials.jsonl     a line for every trial that is over
@@ -73,23 +73,27 @@ class Trial:
     error: str = ""
 
 
-def read_space(model: str, file: Path | None = None) -> Space:
+def read_space(model: str, file: Path | None = None, assignments: Sequence[str] = ()) -> Space:
     """The space of a TOML file of lists, or the one that comes with the model.
 
+    Args:
+        assignments: ``a.b=v`` strings; what they set is not searched.
+
     Raises:
-        ConfigError: there is none, or a value is no list.
+        ConfigError: there is none, a value is no list, or nothing is left to search.
     """
     if file is None:
         known = resources.files("vidpred") / "presets" / "search" / f"{model}.toml"
         if not known.is_file():
             raise ConfigError(f"no search space comes with {model}: give one with --space FILE.toml")
         file = Path(str(known))
-    space = dict(config.file_layer(file).values)
+    given = config.set_layer(assignments).values
+    space = {key: values for key, values in config.file_layer(file).values.items() if key not in given}
     for key, values in space.items():
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{file}: expected a list of values for {key}, got {values!r}")
     if not space:
-        raise ConfigError(f"{file} names no setting to search over")
+        raise ConfigError(f"{file} names no setting to search over that is not given with --set")
     return space
 
 
@@ -180,14 +184,13 @@ def trial_path(folder: Path, number: int) -> Path:
 def _settings(task: Task, number: int) -> config.Resolved:
     drawn = draw(task.space, task.seed, number)
     values = {key: value for key, value in drawn.items() if value != NONE}
-    resolved = training.resolve_settings(
+    return training.resolve_settings(
         task.model,
         task.preset,
         data=task.data,
         assignments=task.assignments,
         options=Layer("the search space", values | {"train.seed": task.seed + number}),
     )
-    return resolved
 
 
 def _run_all(task: Task, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Trial | None]:
@@ -199,7 +202,9 @@ def _run_all(task: Task, folder: Path, numbers: Sequence[int], workers: int) -> 
         while running or (left and not stop):
             while left and len(running) < workers and not stop:
                 ours, theirs = processes.Pipe(duplex=False)
-                process: BaseProcess = processes.Process(target=_run, args=(task, folder, left.popleft(), theirs))
+                process: BaseProcess = processes.Process(
+                    target=_run, args=(task, folder, left.popleft(), theirs)
+                )
                 process.start()
                 theirs.close()
                 running[ours] = process

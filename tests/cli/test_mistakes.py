@@ -12,6 +12,7 @@ from vidpred.benchmarking import machine
 from vidpred.benchmarking.roofline import Peaks
 from vidpred.cli.main import app
 from vidpred.cli.main import run as vidpred
+from vidpred.data.midi import write_midi
 
 FAILED, USAGE = 1, 2
 MMNIST = "gen-data mmnist --train 2 --val 0 --test 1 --size 32 --digit-size 16 --digits digits.npz"
@@ -21,6 +22,8 @@ KTH = "gen-data kth kth --sequences list.txt --out x.h5"
 SHAPES = "gen-data shapes --train 2 --val 0 --test 1"
 TRAIN = "train rnn --preset tiny --device cpu"
 ROLLOUT = "rollout run --device cpu --context 2 --horizon 2 --samples 1"
+MUSIC = "rollout music --device cpu --context 2 --horizon 2"
+ROLLS = "gen-data piano-roll --out x.h5"
 IMPORT = "import-weights --from conv-tt-lstm"
 EVALUATE = "evaluate run --device cpu --context 2 --horizon 2 --samples 1"
 
@@ -29,6 +32,11 @@ NO_DATA = ("none.h5", "rubbish.h5", "empty.h5", "half.h5", "folder.h5")
 NO_CLIPS = ("none.npy", "rubbish.npy", "empty.npy", "half.npy", "folder.npy", "words.npy", "rubbish.npz")
 NO_VIDEO = ("none.avi", "rubbish.avi", "empty.avi", "half.avi", "folder.avi", "file")
 NO_LIST = ("none.txt", "rubbish.h5", "videos")
+NO_ROLLS = (
+    *("none.mid", "rubbish.mid", "empty.mid", "half.mid", "folder.mid"),
+    *("none.mat", "rubbish.mat", "empty.mat", "folder.mat", "none.json", "rubbish.json", "empty.json"),
+    *("songs.pickle", "file", "videos"),
+)
 NO_WEIGHTS = ("none.npz", "rubbish.npz", "folder.npz", "digits.npz")
 NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half-a-model", "run-of-rubbish")
 # A place below a file, one that is a folder, and one where nothing can be made.
@@ -90,6 +98,20 @@ MISTAKES = [
     *((USAGE, f"{SSV2} --val {share}") for share in ("-1", "1.5", "some", "nan")),
     *((USAGE, f"{SSV2} --{wrong}") for wrong in ("frames 0", "size 0", "on-error ignore", "train -1")),
     (FAILED, SSV2),
+    (USAGE, "gen-data piano-roll"),
+    *((USAGE, f"{ROLLS} --{wrong}") for wrong in ("train -1", "val 0.1", "val -1", "test some", "seed -1")),
+    (USAGE, f"{ROLLS} --train 0 --val 0 --test 0"),
+    (USAGE, f"{ROLLS} --steps-per-beat 4"),
+    (USAGE, f"{ROLLS} --on-error skip"),
+    *((FAILED, f"gen-data piano-roll --train 1 --val 0 --test 0 --out {place}.h5") for place in NO_PLACE),
+    *((FAILED, f"{ROLLS} {name}") for name in NO_ROLLS),
+    (FAILED, f"{ROLLS} rubbish.mat --on-error skip"),
+    (USAGE, f"{ROLLS} song.mid --on-error ignore"),
+    (USAGE, f"{ROLLS} song.mid --train 3"),
+    *((USAGE, f"{ROLLS} song.mid --val {share}") for share in ("-1", "1", "1.5", "some", "nan", "0.95")),
+    (USAGE, f"{ROLLS} song.mid --steps-per-beat 0"),
+    *((USAGE, f"{ROLLS} songs.json --{wrong}") for wrong in ("val 0.1", "seed 1", "steps-per-beat 4")),
+    *((FAILED, f"gen-data piano-roll song.mid --out {place}.h5") for place in NO_PLACE),
     (USAGE, "convert clips.npy"),
     (USAGE, "convert clips.npy x.h5 --format hdf4"),
     (USAGE, "convert clips.npy x.h5 --split tset"),
@@ -105,6 +127,8 @@ MISTAKES = [
     (USAGE, f"{TRAIN} --device tpu"),
     (USAGE, f"{TRAIN} --seed -1"),
     (USAGE, f"{TRAIN} --set train.batch"),
+    (USAGE, f"{TRAIN} --set train.context=0"),
+    (USAGE, f"{TRAIN} --set train.context=-1"),
     (USAGE, f"{TRAIN} --set train.batch=many"),
     (USAGE, f"{TRAIN} --set train.bacth=1"),
     *((USAGE, f"{TRAIN} --config {name}") for name in ("none.toml", "rubbish.toml", "folder.toml")),
@@ -117,6 +141,14 @@ MISTAKES = [
     (USAGE, f"{ROLLOUT} --out x.gif --horizon 0"),
     (USAGE, f"{ROLLOUT} --out x.mp9"),
     (FAILED, f"{ROLLOUT} --out x.gif --index 999"),
+    (USAGE, f"{ROLLOUT} --out x.mid"),
+    (USAGE, f"{ROLLOUT} --out x.gif --tempo 90"),
+    (USAGE, f"{MUSIC} --out x.mid --samples 2"),
+    (USAGE, f"{MUSIC} --out x.mid --count 2"),
+    *((USAGE, f"{MUSIC} --out x.mid --tempo {tempo}") for tempo in ("0", "-9", "nan", "fast")),
+    (USAGE, f"{MUSIC} --out x.png --every 2"),
+    (FAILED, f"{MUSIC} --data data.h5 --out x.mid"),
+    *((FAILED, f"{MUSIC} --out {place}.{kind}") for place in NO_PLACE for kind in ("mid", "png")),
     *((FAILED, f"{ROLLOUT} --out x.gif --video {name}") for name in NO_VIDEO),
     (FAILED, f"{ROLLOUT} --out x.gif --video videos/good.avi --context 13"),
     (FAILED, f"{ROLLOUT} --out x.gif --video videos/good.avi --index 1"),
@@ -223,8 +255,6 @@ def made(tmp_path_factory, make_video):
     whole = make_video(folder / "videos" / "good.avi", random.integers(0, 256, (12, 16, 16), np.uint8))
     (folder / "half.avi").write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
     assert vidpred(["gen-data", "video", str(folder / "videos"), "--out", str(folder / "long.h5")]) == 0
-    chorales = ["--train=2", "--val=0", "--test=1", "--out", str(folder / "rolls.h5")]
-    assert vidpred(["gen-data", "piano-roll", *chorales]) == 0
     (folder / "kth").mkdir()
     shutil.copy(whole, folder / "kth" / "person11_boxing_d1_uncomp.avi")
     (folder / "list.txt").write_text("person11_boxing_d1 frames 1-9, 10-13")  # which has only 12
@@ -232,11 +262,16 @@ def made(tmp_path_factory, make_video):
     item = {"id": "7", "label": "holding a cup", "template": "Holding [something]"}  # whose video is missing
     for name, content in (("labels", {"Holding something": "0"}), ("train", [item]), ("validation", [item])):
         (folder / "labels" / f"{name}.json").write_text(json.dumps(content))
-    for ending in ("h5", "npy", "npz", "toml", "avi"):
+    (folder / "songs.json").write_text(json.dumps({"train": [[[60]] * 6]}))
+    (folder / "songs.pickle").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
+    write_midi(folder / "song.mid", np.ones((9, 88)))
+    chorales = ["--train", "2", "--val", "1", "--test", "2", "--out", str(folder / "rolls.h5")]
+    assert vidpred(["gen-data", "piano-roll", *chorales]) == 0
+    for ending in ("h5", "npy", "npz", "toml", "avi", "mid", "mat", "json"):
         (folder / f"rubbish.{ending}").write_bytes(b"\x00\xffrubbish = [\n" * 20)
         (folder / f"empty.{ending}").touch()
         (folder / f"folder.{ending}").mkdir()
-    for name in ("data.h5", "clips.npy"):
+    for name in ("data.h5", "clips.npy", "song.mid"):
         whole = (folder / name).read_bytes()
         (folder / f"half{Path(name).suffix}").write_bytes(whole[: len(whole) // 2])
     network = {"layers.b0l0.conv": torch.nn.Conv2d(3, 8, 3), "layers.output": torch.nn.Conv2d(2, 1, 1)}
@@ -247,7 +282,7 @@ def made(tmp_path_factory, make_video):
     (folder / "rubbish-idx3-ubyte").write_bytes(b"rubbish")
     (folder / "file").touch()
     for place in (entry for entry in NO_PLACE if entry.startswith("folder")):
-        for ending in ("", ".h5", ".npy", ".gif", ".mp4", ".x"):
+        for ending in ("", ".h5", ".npy", ".gif", ".mp4", ".mid", ".png", ".x"):
             (folder / f"{place}{ending}").mkdir()
     return folder
 
@@ -260,6 +295,7 @@ def here(made, tmp_path, make_run, monkeypatch):
     run = make_run("here/run", "rnn", f"data.digits={folder / 'digits.npz'}")
     for model in ("vosp", "fdrnn"):
         make_run(f"here/{model}", model, f"data.digits={folder / 'digits.npz'}", "train.context=0")
+    make_run("here/music", "convlstm", "model.patch=1", f"data.file={folder / 'rolls.h5'}")
     without, half, rubbish = (
         folder / f"run-{how}" for how in ("without-model", "with-half-a-model", "of-rubbish")
     )

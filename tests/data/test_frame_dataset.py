@@ -128,3 +128,37 @@ def test_sequences_of_one_length_are_taken_whole(path):
     dataset = FrameDataset(path, length=2)
     assert not dataset.windowed
     assert dataset.frame_shape == (4, 3, 6, 5)
+
+
+def test_padded_chunks_hold_every_frame_at_their_ends(long_file):
+    dataset = FrameDataset(long_file, length=4, padded=True, with_labels=True)
+    assert dataset.frame_shape == (4, 1, 4, 4)
+    chunks = [[0, 1, 2, 3], [4, 5, 6, 7], [8], [20, 21, 22], [40, 41, 42, 43], [44, 45, 46, 47], [48, 49, 50]]
+    assert dataset.lengths.tolist() == [len(chunk) for chunk in chunks]
+    order = [6, 2, 0, 1, 3, 4, 5]
+    for index, item in zip(order, dataset.__getitems__(order), strict=True):
+        chunk = chunks[index]
+        assert item["length"] == len(chunk)
+        assert item["length"].dtype == torch.int64
+        assert item["frames"][:, 0, 2, 2].tolist() == [0] * (4 - len(chunk)) + chunk
+        assert item["labels"].tolist() == [chunk[0] // 20 + 5]
+
+
+def test_padded_chunks_come_in_batches(long_file):
+    loader = DataLoader(FrameDataset(long_file, length=8, padded=True), batch_size=3, num_workers=2)
+    first, second = list(loader)
+    assert (first["frames"].shape, first["length"].tolist()) == ((3, 8, 1, 4, 4), [8, 1, 3])
+    assert second["length"].tolist() == [8, 3]
+
+
+def test_a_sequence_shorter_than_a_chunk_is_one(long_file):
+    dataset = FrameDataset(long_file, length=100, padded=True)
+    assert dataset.lengths.tolist() == [9, 3, 11]
+    assert dataset[1]["frames"][:, 0, 0, 0].tolist() == [0] * 97 + [20, 21, 22]
+
+
+def test_sequences_of_one_length_need_no_padding(path, content):
+    dataset = FrameDataset(path, length=2, padded=True)
+    assert dataset.lengths.tolist() == [4] * 9
+    np.testing.assert_array_equal(dataset[3]["frames"], content["frames"][3])
+    assert dataset[3]["length"] == 4

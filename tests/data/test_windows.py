@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vidpred.data.windows import cut_windows
+from vidpred.data.windows import cut_chunks, cut_windows
 
 hypothesis = pytest.importorskip("hypothesis")
 st = hypothesis.strategies
@@ -43,3 +43,15 @@ def test_the_three_published_ways():
     assert starts(17, 0, "end") == [2, 7, 12]
     assert starts(12, 3, "end") == [1, 4, 7]
     assert starts(4, 1, "start") == []
+
+
+@hypothesis.given(lengths=st.lists(st.integers(0, 40), max_size=8), most=st.integers(1, 15))
+def test_chunks_are_whole_until_a_sequence_ends_and_leave_nothing_out(lengths, most):
+    expected = [
+        (sequence, start, min(most, length - start))
+        for sequence, length in enumerate(lengths)
+        for start in range(0, length, most)
+    ]
+    found = cut_chunks(np.array(lengths, int), most)
+    assert list(zip(*(part.tolist() for part in found), strict=True)) == expected
+    assert found[2].sum() == sum(lengths)

@@ -216,3 +216,13 @@ def test_the_better_of_two_predictions_is_known_under_every_convention(conventio
 def test_metrics_of_an_unknown_convention_are_refused():
     with pytest.raises(ConfigError, match="unknown convention 'simvp'"):
         metrics.metrics_for(["strict", "simvp"])
+
+
+def test_frames_smaller_than_its_window_have_no_ssim():
+    def names(size):
+        return {name for name in metrics.metrics_for(["strict", "openstl"], size=size) if "ssim" in name}
+
+    assert names(None) == names((11, 20)) == {"ssim", "openstl.ssim"}
+    assert names((20, 10)) == {"openstl.ssim"}
+    assert names((1, 88)) == set()
+    assert "bce_frame" in metrics.metrics_for(["strict"], size=(1, 88))

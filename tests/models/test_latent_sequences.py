@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ ALL = (*LATENT, "fdrnn")
 
 def model(name: str, **options: Any) -> Any:
     torch.manual_seed(0)
-    made = create_model(name, "tiny", size=(1, 12), **({"hidden": 7} | options))
+    as_printed = {} if name == "fdrnn" else {"posterior": "independent", "spread": "dropout"}
+    made = create_model(name, "tiny", size=(1, 12), **({"hidden": 7} | as_printed | options))
     return made.double().eval()
 
 
@@ -32,12 +34,15 @@ def rolls(batch: int = 3, steps: int = 6, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("options", [{}, {"output": "gaussian"}, {"dropout": 0.0, "learn_dropout": False}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"output": "gaussian"}, {"dropout": 0.0, "learn_dropout": False}, {"posterior": "chain"}],
+)
 def test_padding_in_front_changes_nothing_and_costs_nothing(name: str, options: dict[str, Any]) -> None:
     if name == "fdrnn":
-        options = {key: value for key, value in options.items() if key != "learn_dropout"}
+        options = {key: options[key] for key in options.keys() & {"output", "dropout"}}
     elif not options.get("dropout", 1):
-        options = options | {"posterior": "head"}
+        options = options | {"spread": "head"}
     net = model(name, **options)
     frames = rolls()
     padding = rolls(steps=4, seed=1)  # whatever stands there
@@ -73,11 +78,7 @@ def deterministic_loss(net: Any, frames: Tensor, lengths: Tensor | None) -> Tens
 
 
 def no_noise() -> Any:
-    from unittest.mock import patch
-
-    return patch(
-        "vidpred.nn.distributions.standard_normal_like", lambda x, generator=None: torch.zeros_like(x)
-    )
+    return patch("torch.randn", lambda shape, **rest: torch.zeros(shape, dtype=rest.get("dtype")))
 
 
 @pytest.mark.parametrize("name", ["vosp", "fdrnn"])
@@ -114,7 +115,7 @@ def test_vrae_sees_the_whole_sequence() -> None:
 
 def test_vosp_is_the_formulas_of_section_3_2() -> None:
     """Without dropout a plain tanh network, written out in NumPy; the noise is zero."""
-    net = model("vosp", dropout=0.0, learn_dropout=False, posterior="head", latent=2)
+    net = model("vosp", dropout=0.0, learn_dropout=False, spread="head", latent=2)
     frames = rolls(batch=1, steps=3)
     weights = {name: value.detach().numpy() for name, value in net.named_parameters()}
     h, mu_before, sigma_before, nats = np.zeros(7), np.zeros(2), np.zeros(2), 0.0
@@ -140,7 +141,7 @@ def test_vosp_is_the_formulas_of_section_3_2() -> None:
 
 def test_vrae_is_two_networks_in_both_directions() -> None:
     """Against torch's own bidirectional RNN."""
-    net: VRAE = model("vrae", dropout=0.0, learn_dropout=False, posterior="head", latent=2)
+    net: VRAE = model("vrae", dropout=0.0, learn_dropout=False, spread="head", latent=2)
     frames = rolls()
     x = frames.flatten(2)
     posterior, _ = net.recognise(frames.transpose(0, 1), torch.ones(6, 3, dtype=torch.bool))
@@ -164,9 +165,10 @@ def in_both_directions(forwards: Any, backwards: Any, x: Tensor) -> Tensor:
     return hidden
 
 
+@pytest.mark.parametrize("posterior", ["independent", "chain"])
 @pytest.mark.parametrize("name", LATENT)
-def test_more_samples_tighten_the_weighted_bound(name: str) -> None:
-    net: LatentSequenceModel = model(name)
+def test_more_samples_tighten_the_weighted_bound(name: str, posterior: str) -> None:
+    net: LatentSequenceModel = model(name, posterior=posterior, spread="head")
     frames = rolls(batch=40)
     few, many = (net.bound(frames, k, generator=torch.Generator().manual_seed(1)) for k in (2, 200))
     assert many.weighted.mean() < few.weighted.mean() < few.one.mean() + 0.1
@@ -176,7 +178,7 @@ def test_more_samples_tighten_the_weighted_bound(name: str) -> None:
 @pytest.mark.parametrize("name", LATENT)
 def test_the_weighted_bound_of_one_step_approaches_the_likelihood(name: str) -> None:
     """With one latent dimension and one step, -log of the integral over z can be had by quadrature."""
-    net: LatentSequenceModel = model(name, latent=1, prior="white", posterior="head")
+    net: LatentSequenceModel = model(name, latent=1, prior="white", spread="head")
     frames = rolls(batch=4, steps=1)
     z, weight = np.polynomial.hermite_e.hermegauss(80)
     time_first = frames.transpose(0, 1)
@@ -244,6 +246,7 @@ def test_training_learns_a_repeating_chord(name: str) -> None:
     [
         ("vrae", {"output": "poisson"}, "output"),
         ("vosp", {"prior": "brownian"}, "prior"),
+        ("vosp", {"prior": "rbf"}, "'chain' needs the prior 'wiener', got 'rbf'"),
         ("fdrnn", {"dropout": 1.0}, "dropout"),
         ("vrae", {"dropout": 0.0}, "learn"),
     ],

@@ -6,7 +6,13 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from vidpred.errors import ConfigError, DataError
 from vidpred.nn.distributions import Gaussian
-from vidpred.nn.sequence_priors import KERNELS, GaussianProcessPrior, SequencePrior, WienerPrior
+from vidpred.nn.sequence_priors import (
+    KERNELS,
+    GaussianProcessPrior,
+    SequencePrior,
+    WienerPosterior,
+    WienerPrior,
+)
 from vidpred.ops import ShapeError
 
 SCALE = 0.7
@@ -156,3 +162,67 @@ def test_bad_arguments_are_named() -> None:
     for _, prior in priors():
         with pytest.raises(DataError, match="padding after one"):
             prior.kl(posterior(3, 1, 1), hole)
+
+
+def chain(m: torch.Tensor, r: torch.Tensor) -> MultivariateNormal:
+    """One component, (T,) each: step t comes from the one before and from what is seen of it."""
+    steps = len(m)
+    v = r**2 / (1 + r**2)
+    factor = torch.eye(steps, dtype=torch.float64)
+    for t in range(1, steps):
+        factor[t, t - 1] = -v[t]
+    inverse = torch.linalg.inv(factor)  # z = inverse ((1 - v) m + sqrt(v) noise)
+    return MultivariateNormal(inverse @ ((1 - v) * m), inverse @ torch.diag(v) @ inverse.T)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 13, 50])
+def test_the_chain_is_a_full_gaussian(steps: int) -> None:
+    seen = posterior(steps)
+    q = WienerPosterior(seen)
+    z = normal(steps, 3, 2, seed=4)
+    wiener = MultivariateNormal(torch.zeros(steps).double(), correlation("wiener", steps))
+    for n in range(3):
+        for d in range(2):
+            expected = chain(seen.mean[:, n, d], seen.std[:, n, d])
+            torch.testing.assert_close(q.kl()[n, d], kl_divergence(expected, wiener))
+            torch.testing.assert_close(q.log_prob(z)[n, d], expected.log_prob(z[:, n, d]))
+            torch.testing.assert_close(q.mean[:, n, d], expected.mean)
+
+
+def test_samples_of_the_chain_have_its_covariance() -> None:
+    seen = Gaussian(*(part.expand(5, 40_000, 1) for part in posterior(5, batch=1, dims=1)))
+    drawn = WienerPosterior(seen).sample(torch.Generator().manual_seed(0))[..., 0]
+    expected = chain(seen.mean[:, 0, 0], seen.std[:, 0, 0])
+    torch.testing.assert_close(drawn.mean(dim=1), expected.mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(torch.cov(drawn), expected.covariance_matrix, atol=0.03, rtol=0)
+
+
+def test_a_chain_that_sees_nothing_is_the_prior_and_costs_nothing() -> None:
+    blind = Gaussian(normal(9, 3, 2), torch.full((9, 3, 2), 1e9, dtype=torch.float64))
+    assert WienerPosterior(blind).kl().abs().max() < 1e-9
+    cheapest = Gaussian(torch.zeros(9, 3, 2).double(), torch.full((9, 3, 2), 0.5**0.5).double())
+    independent = WienerPrior().kl(cheapest)
+    torch.testing.assert_close(independent, torch.full((3, 2), 9 * 0.5 * 0.6931471805599453 - 0.25).double())
+
+
+def test_a_padded_chain_begins_at_its_first_step() -> None:
+    seen, z = posterior(9), normal(9, 3, 2, seed=5)
+    valid = padded_by(9, 4, 1, steps=9)
+    q = WienerPosterior(seen, valid)
+    drawn = q.sample(torch.Generator().manual_seed(0))
+    assert (drawn[~valid] == 0).all()
+    for n, length in enumerate((9, 4, 1)):
+        alone = WienerPosterior(Gaussian(*(part[9 - length :, n : n + 1] for part in seen)))
+        torch.testing.assert_close(q.kl()[n], alone.kl()[0])
+        torch.testing.assert_close(q.log_prob(z)[n], alone.log_prob(z[9 - length :, n : n + 1])[0])
+        torch.testing.assert_close(q.mean[9 - length :, n], alone.mean[:, 0])
+
+
+def test_gradients_of_a_padded_chain_are_finite() -> None:
+    mean, std = normal(6, 2, 1).requires_grad_(), torch.full((6, 2, 1), 1e-4).double().requires_grad_()
+    q = WienerPosterior(Gaussian(mean, std), padded_by(6, 2, steps=6))
+    (q.kl().sum() + q.sample().square().sum() + q.log_prob(q.sample()).sum()).backward()
+    assert mean.grad is not None
+    assert std.grad is not None
+    assert mean.grad.isfinite().all()
+    assert std.grad.isfinite().all()

@@ -108,7 +108,7 @@ def evaluate(
     shown = _frame_numbers(frames, horizon)
     chosen = find_device(device)
     scored_by = list(dict.fromkeys(["strict", *conventions.split(",")]))
-    metrics = metrics_for(scored_by, _lpips(lpips, chosen) if lpips else None)
+    metrics = metrics_for(scored_by, _lpips(lpips, chosen) if lpips else None, first.size)
     setting = evaluation.Setting(context, horizon, samples, seed, batch, chosen, metrics)
     with_labels = any(wants_labels(opened.model) for opened in runs)
 

@@ -74,6 +74,7 @@ def rollout(
 
     keep_freed_memory()
 
+    from vidpred.data.midi import check_timing
     from vidpred.data.notes import ROLL_SHAPE
     from vidpred.device import find_device
     from vidpred.files import require_writable
@@ -97,6 +98,7 @@ def rollout(
         raise ConfigError("--data and --video are both given: one of them says what to continue")
     if tempo is not None and not to_midi:
         raise ConfigError(f"--tempo is for a .mid file, got --out {out}")
+    tempo = TEMPO if tempo is None else tempo
     check_format(out)
     check_music(out, frame_shape, count * samples, every)
     for output in (out, flow):
@@ -117,6 +119,8 @@ def rollout(
             least=context,
             with_labels=wants_labels(model),
         )
+    if to_midi:
+        check_timing(sequences.steps_per_beat, tempo)
     sequences.check_numbers(index, count)
     sequences.check_length(context)
     if flow:
@@ -148,7 +152,7 @@ def rollout(
         out,
         every=every,
         steps_per_beat=sequences.steps_per_beat,
-        tempo=TEMPO if tempo is None else tempo,
+        tempo=tempo,
         settings=settings,
         seed=seed,
         sources=sequences.sha256,

@@ -27,7 +27,10 @@ def search(
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A setting of every trial, such as train.minutes=2; repeatable."),
+        typer.Option(
+            "--set",
+            help="A setting of every trial, such as train.minutes=2, which is not searched then; repeatable.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the search.", show_default="runs/search-<model>-<data>")
@@ -46,7 +49,9 @@ def search(
 
     kind = data.stem if data else "mmnist"
     folder = out or Path("runs") / f"search-{model}-{kind}"
-    task = Task(model, preset, read_space(model, space), seed, tuple(assignments or []), data)
+    task = Task(
+        model, preset, read_space(model, space, assignments or []), seed, tuple(assignments or []), data
+    )
     found, interrupted = run_search(task, folder, trials, workers=workers)
     if found:
         Console().print(table_of(task, found).rich())

@@ -115,6 +115,14 @@ def _notes(mido: Any, file: Any) -> Iterator[tuple[int, int, int]]:
             yield note, start, now
 
 
+def check_timing(steps_per_beat: int, tempo: float) -> None:
+    """Raises `ConfigError` unless a MIDI file can state so many steps of a beat, and beats a minute."""
+    if not isinstance(steps_per_beat, int) or not 1 <= steps_per_beat <= _MOST_TICKS_PER_BEAT:
+        raise ConfigError(f"steps of a beat must be 1 to {_MOST_TICKS_PER_BEAT}, got {steps_per_beat}")
+    if not 4 <= tempo <= 10_000:  # in a file: 24 bits of microseconds a beat
+        raise ConfigError(f"a tempo must be 4 to 10000 beats a minute, got {tempo:g}")
+
+
 def write_midi(
     path: str | os.PathLike[str],
     notes: NDArray[Any],
@@ -137,10 +145,7 @@ def write_midi(
     notes = np.asarray(notes) != 0
     if notes.ndim != 2 or notes.shape[1] != KEYS:
         raise ConfigError(f"a piano roll must be (T, {KEYS}), got {notes.shape}")
-    if not 1 <= steps_per_beat <= _MOST_TICKS_PER_BEAT:
-        raise ConfigError(f"steps of a beat must be 1 to {_MOST_TICKS_PER_BEAT}, got {steps_per_beat}")
-    if not 4 <= tempo <= 10_000:  # in a file: 24 bits of microseconds a beat
-        raise ConfigError(f"a tempo must be 4 to 10000 beats a minute, got {tempo:g}")
+    check_timing(steps_per_beat, tempo)
     ticks_per_step = max(1, _TICKS_PER_BEAT // steps_per_beat)
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(tempo))])
     silence = np.zeros((1, KEYS), np.int8)

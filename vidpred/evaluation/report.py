@@ -112,6 +112,7 @@ class Report:
                 logarithmic=not METRICS[name].higher_is_better,
             )
             for name in _CURVES
+            if name in self.metrics
         ]
         write_curves(path, panels, title=f"{self._sequences()}, context {self.facts['context']}")
 

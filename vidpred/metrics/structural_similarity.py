@@ -43,8 +43,8 @@ def ssim(pred: Tensor, target: Tensor, convention: str = "strict") -> Tensor:
     """
     rules = convention_named(convention)
     check_pair(pred, target)
-    window = _gaussian(11, sigma=1.5) if rules.ssim_window == "gaussian" else _uniform(7)
-    size = len(window)
+    size = window_side(convention)
+    window = _gaussian(size, sigma=1.5) if rules.ssim_window == "gaussian" else _uniform(size)
     height, width = pred.shape[-2:]
     if min(height, width) < size:
         raise DataError(f"SSIM needs frames of at least {size}x{size} pixels, got {height}x{width}")
@@ -64,6 +64,11 @@ def ssim(pred: Tensor, target: Tensor, convention: str = "strict") -> Tensor:
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
     return (luminance * structure).mean(PIXELS)
+
+
+def window_side(convention: str = "strict") -> int:
+    """Pixels of the window's side; smaller frames have no SSIM."""
+    return 11 if convention_named(convention).ssim_window == "gaussian" else 7
 
 
 def _gaussian(size: int, sigma: float) -> Tensor:

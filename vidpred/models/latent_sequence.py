@@ -11,11 +11,17 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from vidpred.errors import DataError
+from vidpred.errors import ConfigError, DataError
 from vidpred.models.sequence_model import SequenceModel, SequenceOptions, valid_steps
 from vidpred.nn.distributions import SMALLEST_STD, Gaussian
 from vidpred.nn.fast_dropout import FastDropoutLinear, Moments
-from vidpred.nn.sequence_priors import GaussianProcessPrior, SequencePrior, WienerPrior
+from vidpred.nn.sequence_priors import (
+    GaussianProcessPrior,
+    IndependentPosterior,
+    SequencePrior,
+    WienerPosterior,
+    WienerPrior,
+)
 
 
 class LatentSequenceOptions(SequenceOptions):
@@ -25,13 +31,19 @@ class LatentSequenceOptions(SequenceOptions):
     """Dimensions of z_t."""
     prior: Literal["wiener", "white", "rbf", "ornstein-uhlenbeck"] = "wiener"
     """What z_1, ..., z_T follow, every dimension by itself (section 3.3)."""
-    posterior: Literal["dropout", "head"] = "dropout"
-    """Where the variance of the posterior comes from: the moments of fast dropout, as in the paper, or a
-    linear layer and softplus of its own, as in the VRNN."""
+    posterior: Literal["independent", "chain"] = "independent"
+    """Whether the posterior of z is independent over time, as in the paper, or a Markov chain that leans on
+    the Wiener prior where a step tells little (`WienerPosterior`; ours)."""
+    spread: Literal["dropout", "head"] = "dropout"
+    """Where its variance comes from: the moments of fast dropout, as in the paper, or a linear layer and
+    softplus of its own, as in the VRNN."""
     learn_dropout: bool = True
     """Whether the recognition model learns its dropout rates (appendix)."""
     kl_warmup: int = Field(0, ge=0)
     """Training steps over which the weight of the KL term rises from 0 to 1; 0 in the paper."""
+
+
+Posterior = IndependentPosterior | WienerPosterior
 
 
 class Bound(NamedTuple):
@@ -44,7 +56,7 @@ class Bound(NamedTuple):
 
 
 class LatentSequenceModel(SequenceModel):
-    """Base class: x_1..x_T from z_1..z_T, whose posterior is a Gaussian, independent over time.
+    """Base class: x_1..x_T from z_1..z_T, whose posterior is a Gaussian.
 
         -log p(x) <= KL(q(z | x) || p(z)) - E_q[log p(x | z)]
 
@@ -57,9 +69,10 @@ class LatentSequenceModel(SequenceModel):
 
     def __init__(self, channels: int, size: tuple[int, int], options: LatentSequenceOptions) -> None:
         super().__init__(channels, size, options)
-        self.prior: SequencePrior = (
-            WienerPrior() if options.prior == "wiener" else GaussianProcessPrior(options.prior)
-        )
+        wiener = options.prior == "wiener"
+        if options.posterior == "chain" and not wiener:
+            raise ConfigError(f"a posterior 'chain' needs the prior 'wiener', got '{options.prior}'")
+        self.prior: SequencePrior = WienerPrior() if wiener else GaussianProcessPrior(options.prior)
         self.kl_weight = 1.0
         self.stochastic = True
 
@@ -69,12 +82,18 @@ class LatentSequenceModel(SequenceModel):
         return {"train.context": 0}
 
     @abstractmethod
-    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Gaussian, Any]:
-        """What is told from frames (T, N, C, H, W): q(z_t), of (T, N, latent), and what else is seen."""
+    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Posterior, Any]:
+        """What is told from frames (T, N, C, H, W): q(z), of (T, N, latent), and what else is seen."""
 
     @abstractmethod
     def generate(self, latents: Tensor, seen: Any, valid: Tensor) -> Moments:
         """What the steps follow, (T, N, C, H, W), given z, (T, N, latent), and what else is seen."""
+
+    def posterior_of(self, of_steps: Gaussian, valid: Tensor) -> Posterior:
+        """q(z) as the options have it, from what the recognition model says of every step."""
+        if self.options.posterior == "chain":
+            return WienerPosterior(of_steps, valid)
+        return IndependentPosterior(of_steps, self.prior, valid)
 
     def begin_step(self, step: int) -> None:
         """Sets the weight of the KL term."""
@@ -108,7 +127,7 @@ class LatentSequenceModel(SequenceModel):
         given = self.generate(posterior.sample(generator), seen, valid)
         steps = valid.sum().clamp(min=1)
         nll = -self.output.log_prob(given, frames)[valid].sum() / steps
-        kl = self.prior.kl(posterior, valid).sum() / steps
+        kl = posterior.kl().sum() / steps
         weight = self.kl_weight if self.training else 1.0
         return {"loss": nll + weight * kl, "nll": nll.detach(), "kl": kl.detach()}
 
@@ -126,15 +145,15 @@ class LatentSequenceModel(SequenceModel):
         frames = frames.transpose(0, 1)
         valid = valid_steps(frames, lengths)
         posterior, seen = self.recognise(frames, valid)
-        kl = self.prior.kl(posterior, valid).sum(dim=-1)
+        kl = posterior.kl().sum(dim=-1)
         likelihoods, weights = [], []
         for _ in range(samples):
             z = posterior.sample(generator)
             given = self.generate(z, seen, valid)
             likelihood = (self.output.log_prob(given, frames) * valid).sum(dim=0)
-            of_posterior = (posterior.log_prob(z).sum(dim=-1) * valid).sum(dim=0)
+            ratio = self.prior.log_prob(z, valid) - posterior.log_prob(z)
             likelihoods.append(likelihood)
-            weights.append(likelihood + self.prior.log_prob(z, valid).sum(dim=-1) - of_posterior)
+            weights.append(likelihood + ratio.sum(dim=-1))
         weighted = math.log(samples) - torch.logsumexp(torch.stack(weights), dim=0)
         return Bound(kl - torch.stack(likelihoods).mean(dim=0), weighted)
 
@@ -151,16 +170,16 @@ class LatentSequenceModel(SequenceModel):
 
 
 class PosteriorHead(nn.Module):
-    """Hidden moments (..., inputs) -> the posterior of z, a Gaussian of (..., latent)."""
+    """Hidden moments (..., inputs) -> what they tell of z, a Gaussian of (..., latent)."""
 
     def __init__(self, inputs: int, options: LatentSequenceOptions) -> None:
         super().__init__()
         rate, trainable = options.dropout, options.learn_dropout
         self.linear = FastDropoutLinear(inputs, options.latent, rate=rate, trainable=trainable)
-        self.spread = nn.Linear(inputs, options.latent) if options.posterior == "head" else None
+        self.spread = nn.Linear(inputs, options.latent) if options.spread == "head" else None
 
     def forward(self, hidden: Moments) -> Gaussian:
-        """The mean, and the standard deviation that `LatentSequenceOptions.posterior` asks for."""
+        """The mean, and the standard deviation that `LatentSequenceOptions.spread` asks for."""
         given = self.linear(hidden)
         if self.spread is None:
             return Gaussian(given.mean, (given.var + SMALLEST_STD**2).sqrt())

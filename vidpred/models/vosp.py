@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vidpred.models.latent_sequence import LatentSequenceModel, LatentSequenceOptions, PosteriorHead
+from vidpred.models.latent_sequence import (
+    LatentSequenceModel,
+    LatentSequenceOptions,
+    Posterior,
+    PosteriorHead,
+)
 from vidpred.models.sequence_model import StepOutput, before_each, joined, valid_steps
-from vidpred.nn.distributions import Gaussian
 from vidpred.nn.fast_dropout import TRANSFERS, FastDropoutLinear, Moments
 
 
@@ -31,11 +35,11 @@ class VOSP(LatentSequenceModel):
         self.transfer = TRANSFERS[options.transfer]
         self.output = StepOutput(options.hidden, channels, size, options)
 
-    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Gaussian, Moments]:
+    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Posterior, Moments]:
         """The posterior, and h_0, ..., h_{T-1}, what is known before every step."""
         hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
         start = self.memory.initial(frames.shape[1], hidden.mean)
-        return self.posterior(hidden), before_each(hidden, start)
+        return self.posterior_of(self.posterior(hidden), valid), before_each(hidden, start)
 
     def generate(self, latents: Tensor, seen: Moments, valid: Tensor | None = None) -> Moments:
         """What the steps follow, (..., N, C, H, W), given z, (..., N, latent), and the memory before."""
@@ -71,7 +75,7 @@ class VOSP(LatentSequenceModel):
         frames = context.transpose(0, 1)
         valid = valid_steps(frames, None)
         hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
-        posterior: Gaussian = self.posterior(hidden)
+        posterior = self.posterior_of(self.posterior(hidden), valid)
         past = posterior.sample(generator) if sample else posterior.mean
         last = Moments(*(moment[-1] for moment in hidden))
         return self._after(past, last, horizon, sample, generator)

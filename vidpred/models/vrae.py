@@ -5,9 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vidpred.models.latent_sequence import LatentSequenceModel, LatentSequenceOptions, PosteriorHead
+from vidpred.models.latent_sequence import (
+    LatentSequenceModel,
+    LatentSequenceOptions,
+    Posterior,
+    PosteriorHead,
+)
 from vidpred.models.sequence_model import StepOutput, joined, valid_steps
-from vidpred.nn.distributions import Gaussian
 from vidpred.nn.fast_dropout import Moments
 
 
@@ -30,11 +34,11 @@ class VRAE(LatentSequenceModel):
         self.generate_backwards = self.recurrent(options.latent, backwards=True)
         self.output = StepOutput(2 * options.hidden, channels, size, options)
 
-    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Gaussian, None]:
+    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Posterior, None]:
         """The posterior, which is all that the steps are generated from."""
         x = Moments.of(self.encoder(frames))
         hidden = joined(self.recognise_forwards(x, valid), self.recognise_backwards(x, valid))
-        return self.posterior(hidden), None
+        return self.posterior_of(self.posterior(hidden), valid), None
 
     def generate(self, latents: Tensor, seen: None, valid: Tensor) -> Moments:
         """What the steps follow, (T, N, C, H, W), given all of z."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vidpred.errors import ConfigError, DataError, unknown_name
-from vidpred.nn.distributions import Gaussian, standard_normal_like
+from vidpred.nn.distributions import LOG_ROOT_TAU, Gaussian, standard_normal_like
 from vidpred.ops import ShapeError
 
 
@@ -122,6 +122,99 @@ class WienerPrior(SequencePrior):
             return walk
         batch, dims = last.shape
         return walk + self.sample(steps, batch, dims, like=last, generator=generator)
+
+
+class IndependentPosterior:
+    """A Gaussian that is independent over time, (T, N, D), and the prior it is measured by; seed 003.
+
+    Attributes:
+        mean: (T, N, D), of z under q, also its mode.
+    """
+
+    def __init__(self, of_steps: Gaussian, prior: SequencePrior, valid: Tensor | None = None) -> None:
+        self.mean = of_steps.mean
+        self._of_steps, self._prior, self._valid = of_steps, prior, valid
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw, (T, N, D), by the reparameterisation trick."""
+        return self._of_steps.sample(generator)
+
+    def kl(self) -> Tensor:
+        """KL(q || prior) of whole sequences, (N, D) nats."""
+        return self._prior.kl(self._of_steps, self._valid)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """The logarithm of the density at sequences (T, N, D), (N, D) in nats."""
+        return _sum_over(self._of_steps.log_prob(z), self._valid)
+
+
+class WienerPosterior:
+    """A Wiener process (scale 1) of which every step has been seen through Gaussian noise; a Markov chain::
+
+        q(z_t | z_{t-1}) ∝ N(z_t; z_{t-1}, 1) N(z_t; m_t, r_t²),   z_0 = 0
+        z_t = v_t z_{t-1} + (1 - v_t) m_t + √v_t ε,                v_t = r_t² / (1 + r_t²)
+
+    Where a step tells nothing (v = 1) it is the prior and costs nothing, where it tells all (v = 0), m_t.
+    A posterior that is independent over time has to pay for every z_t at least log √2 nats, however little it
+    tells, because the prior's are not: that is its divergence at the best standard deviation, 1/√2. (Ours;
+    seed 003 has the independent one.)
+
+    Args:
+        seen: m and r, of (T, N, D).
+        valid: (T, N), False at padding, which is before the first step only.
+
+    Attributes:
+        mean: (T, N, D), of z under q, also its mode; 0 at padding.
+
+    Raises:
+        ShapeError, DataError: as `SequencePrior.kl`.
+    """
+
+    def __init__(self, seen: Gaussian, valid: Tensor | None = None) -> None:
+        _check(seen.mean, valid)
+        ratio = seen.std.square()
+        self._valid = valid
+        self._keep = ratio / (1 + ratio)  # v
+        self._pull = seen.mean / (1 + ratio)  # (1 - v) m
+        if valid is not None:
+            self._keep = self._keep.masked_fill(~valid.unsqueeze(-1), 0)
+            self._pull = self._pull.masked_fill(~valid.unsqueeze(-1), 0)
+        self._toward = seen.mean
+        self.mean = _recur(self._keep, self._pull)
+
+    def sample(self, generator: torch.Generator | None = None) -> Tensor:
+        """One draw, (T, N, D), by the reparameterisation trick; 0 at padding."""
+        noise = standard_normal_like(self._pull, generator)
+        return _recur(self._keep, self._pull + self._root() * noise)
+
+    def kl(self) -> Tensor:
+        """KL(q || Wiener process) of whole sequences in closed form, (N, D) nats, O(T)::
+
+            Σ_t ½ [v_t - 1 - log v_t + (1 - v_t)² ((m_t - M_{t-1})² + S_{t-1})]
+
+        with M_t and S_t the mean and variance of z_t: S_t = v_t² S_{t-1} + v_t.
+        """
+        variance = _recur(self._keep.square(), self._keep)
+        away = (self._toward - _before(self.mean, self._valid)).square() + _before(variance, self._valid)
+        moved = (1 - self._keep).square() * away
+        terms = 0.5 * (self._keep - 1 - self._log_keep() + moved)
+        return _sum_over(terms, self._valid)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """The logarithm of the density at sequences (T, N, D), (N, D) in nats."""
+        away = z - self._keep * _before(z, self._valid) - self._pull
+        safe = self._log_keep()
+        terms = -0.5 * away.square() * (-safe).exp() - 0.5 * safe - LOG_ROOT_TAU
+        return _sum_over(terms, self._valid)
+
+    def _root(self) -> Tensor:
+        """√v, 0 at padding."""
+        return (0.5 * self._log_keep()).exp() * (1 if self._valid is None else self._valid.unsqueeze(-1))
+
+    def _log_keep(self) -> Tensor:
+        """log v, 0 at padding."""
+        keep = self._keep if self._valid is None else self._keep.masked_fill(~self._valid.unsqueeze(-1), 1)
+        return keep.log()
 
 
 class GaussianProcessPrior(SequencePrior):
@@ -247,8 +340,6 @@ KERNELS = {
 }
 """The kernels by name: a random walk, a smooth process, a mean-reverting one, independent steps."""
 
-LOG_ROOT_TAU = 0.5 * math.log(2 * math.pi)
-
 
 def _positive(name: str, value: float) -> float:
     if not 0 < value < math.inf:
@@ -274,6 +365,15 @@ def _before(x: Tensor, valid: Tensor | None) -> Tensor:
         return before
     first = valid & ~torch.cat([torch.zeros_like(valid[:1]), valid[:-1]])
     return before.masked_fill(first.unsqueeze(-1), 0)
+
+
+def _recur(keep: Tensor, given: Tensor) -> Tensor:
+    """x_t = keep_t x_{t-1} + given_t from x_0 = 0, for (T, N, D)."""
+    x, steps = torch.zeros_like(given[0]), []
+    for factor, term in zip(keep.unbind(), given.unbind(), strict=True):
+        x = torch.addcmul(term, factor, x)
+        steps.append(x)
+    return torch.stack(steps)
 
 
 def _sum_over(terms: Tensor, valid: Tensor | None) -> Tensor:

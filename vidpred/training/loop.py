@@ -180,7 +180,8 @@ class _Training:
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         noise = seeded(settings.seed, step * world + rank, device)
         whole = split_batch(batch, device)
-        total = self._mean_weight(whole)
+        total = max(1, whole.weight(settings.context))
+        among_processes = total / self._mean_weight(whole)
         sums: dict[str, Tensor] = {}
         pieces = whole.pieces(settings.accumulate)
         for n, piece in enumerate(pieces, start=1):
@@ -188,7 +189,7 @@ class _Training:
             synchronise = nullcontext() if n == len(pieces) else self.accelerator.no_sync(self.model)
             with synchronise:
                 terms = self._terms(piece, noise)
-                self.accelerator.backward(terms["loss"] * share)
+                self.accelerator.backward(terms["loss"] * (share * among_processes))
             for name, value in terms.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * share
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.optim.clip or math.inf)
@@ -207,10 +208,9 @@ class _Training:
         return terms
 
     def _mean_weight(self, batch: Batch) -> float:
-        """What the shares of a batch go by: its weight, which the processes may have different ones of.
+        """The mean weight of the parts of a batch that the processes have, which may differ in length.
 
-        The gradient is the mean over the processes, so that with the mean of their weights each frame counts
-        as much, whichever process has it.
+        The gradient is the mean over the processes; by this each frame counts as much, whichever has it.
         """
         weight = float(batch.weight(self.settings.context))
         if batch.lengths is not None and self.accelerator.num_processes > 1:

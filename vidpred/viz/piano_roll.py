@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # All in inches.
 _STEP = 0.08
 _WIDEST, _NARROWEST = 16.0, 5.0
-_HEIGHT = 1.5
+_HEIGHT = 2.1
 """Of one roll."""
 _OCTAVE = 12
 

@@ -1,0 +1,126 @@
+"""Music from the command line: from a data file to a model to notes that can be heard."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vidpred import open_dataset, runs
+from vidpred.cli.main import run as vidpred
+from vidpred.data.midi import read_midi, write_midi
+
+TINY = [f"--set={setting}" for setting in (
+    "data.frames=12", "model.hidden=[4]", "model.patch=1", "train.batch=4", "train.steps=2", "train.epochs=1",
+    "eval.context=5",
+)]  # fmt: skip
+ROLLOUT = ["--device=cpu", "--context=6", "--horizon=5"]
+
+
+@pytest.fixture(scope="module")
+def chorales(tmp_path_factory):
+    path = tmp_path_factory.mktemp("chorales") / "data.h5"
+    assert (
+        vidpred(["gen-data", "piano-roll", "--train=6", "--val=3", "--test=3", "--seed=2", f"--out={path}"])
+        == 0
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(chorales):
+    run = chorales.parent / "run"
+    given = [
+        "train",
+        "convlstm",
+        "--preset=tiny",
+        f"--data={chorales}",
+        f"--run={run}",
+        "--device=cpu",
+        *TINY,
+    ]
+    assert vidpred(given) == 0
+    return run
+
+
+def test_chorales_need_no_download(tmp_path, capsys):
+    out = tmp_path / "x.h5"
+    assert vidpred(["gen-data", "piano-roll", "--train=3", "--val=0", "--test=1", f"--out={out}"]) == 0
+    with open_dataset(out) as file:
+        assert [(split, len(file[split])) for split in file] == [("train", 3), ("test", 1)]
+        steps = [len(file[split].frames) for split in file]
+    assert capsys.readouterr().out == (
+        f"wrote {out}: 3 train ({steps[0]} steps) + 1 test ({steps[1]} steps) sequences\n"
+        "there is no validation split, which training needs: ask for one with --val\n"
+    )
+
+
+def test_files_are_read_and_what_is_left_out_is_said(tmp_path, capsys):
+    mido = pytest.importorskip("mido")
+    folder = tmp_path / "midi"
+    folder.mkdir()
+    for n in range(9):
+        roll = np.zeros((4, 88), bool)
+        roll[:, n] = True
+        write_midi(folder / f"{n}.mid", roll)
+    file = mido.MidiFile(folder / "0.mid")
+    file.tracks[0].insert(0, mido.Message("note_on", note=120))
+    file.save(folder / "0.mid")
+    (folder / "bad.mid").write_bytes(b"MThd")
+    given = ["gen-data", "piano-roll", str(folder), f"--out={tmp_path / 'x.h5'}", "--val=0", "--test=0"]
+    assert vidpred(given) == 1
+    capsys.readouterr()
+    assert vidpred([*given, "--on-error=skip", "--steps-per-beat=8"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"skipped: {folder / 'bad.mid'} cannot be read as a MIDI file")
+    assert lines[1] == "left out 1 notes that a piano does not have: 120 (1 times)"
+    assert lines[2] == f"wrote {tmp_path / 'x.h5'}: 9 train (72 steps) sequences, without what was skipped"
+
+
+def test_a_model_of_frames_learns_from_music(trained):
+    assert [line["split"] for line in runs.read_metrics(trained)] == ["val"]
+    settings = runs.read_config(trained).config
+    assert (settings.channels, settings.size) == (1, (1, 88))
+    (picture,) = (trained / "samples").iterdir()
+    with Image.open(picture) as sheet:
+        assert sheet.height > 1500  # four sequences, truth and prediction below each other: rolls, not tiles
+
+
+def test_a_rollout_is_drawn_as_rolls_by_itself(trained, capsys):
+    assert vidpred(["rollout", str(trained), *ROLLOUT]) == 0
+    assert capsys.readouterr().out.startswith(f"{trained / 'rollout.png'}: ")
+    with Image.open(trained / "rollout.png") as picture:
+        assert picture.height > 500
+
+
+def test_a_rollout_can_be_heard(trained, tmp_path, chorales):
+    pytest.importorskip("mido")
+    given = ["rollout", str(trained), *ROLLOUT, "--index=1"]
+    assert vidpred([*given, f"--out={tmp_path / 'x.mid'}", "--tempo=60"]) == 0
+    assert vidpred([*given, f"--out={tmp_path / 'x.npy'}"]) == 0
+    roll, _ = read_midi(tmp_path / "x.mid", steps_per_beat=1)
+    assert len(roll) == 6 + 5
+    predicted = np.load(tmp_path / "x.npy")[0, 0, :, 0, 0]
+    np.testing.assert_array_equal(roll[6:], predicted > 127)
+    with open_dataset(chorales) as file:
+        first = file["test"].sequence(0)
+        windows = [first[at : at + 11] for at in range(0, len(first) - 10, 11)]
+    np.testing.assert_array_equal(roll[:6], windows[1][:6, 0, 0] > 0)
+
+
+def test_only_music_can_be_heard(make_run, tmp_path, capsys):
+    run = make_run("a", "rnn")
+    assert vidpred(["rollout", str(run), *ROLLOUT, f"--out={tmp_path / 'x.mid'}"]) == 2
+    assert (
+        "expected a run trained on piano rolls (1 channel, 1x88), but the frames of this one are 1 channel, "
+        in (capsys.readouterr().err)
+    )
+
+
+def test_music_is_evaluated_without_ssim(trained, tmp_path):
+    out = tmp_path / "x.json"
+    assert vidpred(["evaluate", str(trained), *ROLLOUT, "--conventions=openstl", f"--json={out}"]) == 0
+    report = json.loads(out.read_text())
+    assert "bce_frame" in report["metrics"]
+    assert "openstl.mse" in report["metrics"]
+    assert not [name for name in report["metrics"] if "ssim" in name]
