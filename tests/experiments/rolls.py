@@ -43,7 +43,7 @@ def make_sequence_run(path, model, file, *settings, steps=0):
     """The folder of a run of a small network on a file, after so many steps of training."""
     small = ["data.frames=20", "model.dropout=0", "model.spectral_radius=1.0"]
     if model != "fdrnn":
-        small += ["model.learn_dropout=false", "model.spread=head"]
+        small += ["model.learn_dropout=false", "model.spread=head", "model.posterior=independent"]
     resolved = resolve_settings(model, "tiny", data=file, assignments=[*small, *settings])
     runs.create(path, resolved)
     torch.manual_seed(0)

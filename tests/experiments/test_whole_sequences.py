@@ -241,8 +241,9 @@ def test_scores_of_denoising_by_brute_force(trained):
 
 
 @pytest.mark.parametrize(("model", "online"), [("vosp", True), ("vrae", False)])
-def test_later_noise_changes_nothing_before_it_online(trained, model, online):
-    network = load_run(trained[model]).model
+@pytest.mark.parametrize("posterior", ["independent", "chain"])
+def test_later_noise_changes_nothing_before_it_online(fresh, model, online, posterior):
+    network = load_run(fresh(model, f"model.posterior={posterior}", "model.weight_std_in=0.7")).model
     clean = tried()[0]
     early = NoisyChannel("flip", 0.05).corrupt(clean, 0, 0)
     late = early.copy()
