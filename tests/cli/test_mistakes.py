@@ -42,7 +42,9 @@ NO_RUN = ("none", "folder.h5", "rubbish.h5", "run-without-model", "run-with-half
 # A place below a file, one that is a folder, and one where nothing can be made.
 NO_PLACE = ("file/x", "folder.x", "/proc/nowhere/x")
 
-EXPERIMENTS = ("digit-count", "new-glyphs", "long-term", "diversity", "out-of-domain", "latent", "activity")
+MOVING = ("digit-count", "new-glyphs", "long-term", "diversity", "out-of-domain", "latent")
+WHOLE = ("likelihood", "denoise", "impute", "synthesis")
+EXPERIMENTS = (*MOVING, "activity", *WHOLE)
 SUITES = ("models", "sampling", "data")
 MISTAKES = [
     (USAGE, "predict"),
@@ -185,13 +187,31 @@ MISTAKES = [
     *((USAGE, f"experiment {name} run --count 0") for name in EXPERIMENTS),
     *((USAGE, f"experiment {name} run --device tpu") for name in EXPERIMENTS),
     *((FAILED, f"experiment {name} none --device cpu") for name in EXPERIMENTS),
-    *((FAILED, f"experiment {name} run --device cpu --out {place}") for name in EXPERIMENTS[:-1]
+    *((FAILED, f"experiment {name} run --device cpu --out {place}") for name in (*MOVING, *WHOLE)
       for place in ("file/x", "file", "/proc/nowhere/x")),
     (FAILED, "experiment new-glyphs run --device cpu --glyphs none.npz"),
     (USAGE, "experiment new-glyphs run --device cpu --glyphs lettres"),
     (USAGE, "experiment latent run --device cpu"),
     (USAGE, "experiment diversity run --device cpu --samples 1"),
     (USAGE, "experiment digit-count run --device cpu --set model.hidden=9"),
+    *((USAGE, f"experiment {name} run --device cpu") for name in WHOLE),
+    *((USAGE, f"experiment {name} vosp --device cpu --seed -1") for name in WHOLE),
+    *((FAILED, f"experiment {name} {run} --device cpu") for name in WHOLE for run in NO_RUN[:4]),
+    *((FAILED, f"experiment {name} vosp --device cpu --data {file}") for name in WHOLE for file in NO_DATA),
+    *((FAILED, f"experiment {name} vosp --device cpu --data clips.npy") for name in WHOLE),
+    *((FAILED, f"experiment {name} vosp --device cpu --data rolls.h5") for name in WHOLE),
+    *((FAILED, f"experiment {name} vosp --device cpu --split tset --data rolls.h5") for name in WHOLE[:-1]),
+    *((FAILED, f"experiment {name} vosp --device cpu --count 99") for name in WHOLE[:-1]),
+    (USAGE, "experiment likelihood vosp --device cpu --samples 0"),
+    (USAGE, "experiment likelihood vosp --device cpu --published Bach"),
+    *((USAGE, f"experiment denoise vosp --device cpu --rate {rate}") for rate in ("-1", "1.5", "nan", "no")),
+    (USAGE, "experiment denoise vosp --device cpu --noise flop"),
+    (USAGE, "experiment denoise fdrnn --device cpu"),
+    (USAGE, "experiment impute fdrnn --device cpu"),
+    (USAGE, "experiment impute vosp --device cpu --gap 0"),
+    (FAILED, "experiment impute vosp --device cpu --gap 3"),
+    (USAGE, "experiment impute vosp --device cpu --iterations 0"),
+    (USAGE, "experiment synthesis vosp --device cpu --steps 0"),
     (USAGE, "bench"),
     (USAGE, "bench kernals"),
     (USAGE, "bench kernels --op conv"),
@@ -273,6 +293,8 @@ def here(made, tmp_path, make_run, monkeypatch):
     folder = tmp_path / "here"
     shutil.copytree(made, folder)
     run = make_run("here/run", "rnn", f"data.digits={folder / 'digits.npz'}")
+    for model in ("vosp", "fdrnn"):
+        make_run(f"here/{model}", model, f"data.digits={folder / 'digits.npz'}", "train.context=0")
     make_run("here/music", "convlstm", "model.patch=1", f"data.file={folder / 'rolls.h5'}")
     without, half, rubbish = (
         folder / f"run-{how}" for how in ("without-model", "with-half-a-model", "of-rubbish")

@@ -30,6 +30,11 @@ Context = Annotated[int, typer.Option(min=1, help="Frames that are given.")]
 Horizon = Annotated[int, typer.Option(min=1, help="Frames to predict.")]
 Samples = Annotated[int, typer.Option(min=1, help="Predictions of each sequence by a stochastic model.")]
 Batch = Annotated[int, typer.Option(min=1, help="Sequences in memory at a time.")]
+Data = Annotated[
+    Path | None, typer.Option(help="A data file to try the runs on.", show_default="that of the first run")
+]
+Split = Annotated[str, typer.Option(help="Split of the data: train, val or test.")]
+All = Annotated[int | None, typer.Option(min=1, help="Sequences to try the runs on.", show_default="all")]
 
 
 @experiment_app.command("digit-count")
@@ -154,10 +159,8 @@ def activity(
         Path | None,
         typer.Option(help="A data file that names its classes.", show_default="that of the first run"),
     ] = None,
-    split: Annotated[str, typer.Option(help="Split of the data file: train, val or test.")] = "test",
-    count: Annotated[
-        int | None, typer.Option(min=1, help="Sequences to try the runs on.", show_default="all")
-    ] = None,
+    split: Split = "test",
+    count: All = None,
     out: Out = None,
     batch: Batch = 16,
     device: Device = "auto",
@@ -171,6 +174,117 @@ def activity(
     file, found = open_videos(first.config.data, data, split)
     setting = (first.config.train.context, 1, 1, 0, batch)
     _run("activity", experiment, run, out, None, device, count or len(found), setting, file, split=split)
+
+
+@experiment_app.command("likelihood")
+def likelihood(
+    run: Runs,
+    data: Data = None,
+    split: Split = "test",
+    count: All = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Samples of z; from 2 on also their importance-weighted bound.")
+    ] = 1,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set of the paper whose table stands beside: JSB, Nottingham or Piano-midi.",
+            show_default="what the sources of the data file are called",
+        ),
+    ] = None,
+    out: Out = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """The log-likelihood of whole sequences, or bounds (Bayer & Osendorfer, table 1); vrae, vosp, fdrnn."""
+    from vidpred.experiments.likelihood import likelihood as experiment
+
+    options = {"split": split, "published": published}
+    _run_whole("likelihood", experiment, run, data, out, device, count, (samples, seed, batch), options)
+
+
+@experiment_app.command("denoise")
+def denoise(
+    run: Runs,
+    data: Data = None,
+    split: Split = "test",
+    count: All = None,
+    noise: Annotated[str, typer.Option(help="What happens to a value: flip or on.")] = "flip",
+    rate: Annotated[float, typer.Option(help="With which probability, from 0 to 1.")] = 0.05,
+    out: Out = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """Noisy notes or pixels, cleaned online (Bayer & Osendorfer, section 4.2); runs of vosp and vrae."""
+    from vidpred.experiments.denoise import denoise as experiment
+
+    options = {"split": split, "noise": noise, "rate": rate}
+    _run_whole("denoise", experiment, run, data, out, device, count, (1, seed, batch), options)
+
+
+@experiment_app.command("impute")
+def impute(
+    run: Runs,
+    data: Data = None,
+    split: Split = "test",
+    count: All = None,
+    gap: Annotated[int, typer.Option(min=1, help="Steps that are missing.")] = 8,
+    iterations: Annotated[
+        int, typer.Option(min=1, help="How often the missing values go through the model.")
+    ] = 20,
+    out: Out = None,
+    seed: Seed = 0,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """A gap in every sequence, filled (Bayer & Osendorfer, section 4.3); runs of vrae and vosp."""
+    from vidpred.experiments.impute import impute as experiment
+
+    options = {"split": split, "gap": gap, "iterations": iterations}
+    _run_whole("impute", experiment, run, data, out, device, count, (1, seed, batch), options)
+
+
+@experiment_app.command("synthesis")
+def synthesis(
+    run: Runs,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A data file to compare with.", show_default="that of the first run"),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of a sequence.")] = 200,
+    count: Annotated[int, typer.Option(min=1, help="Sequences to draw from each run.")] = 4,
+    out: Out = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+) -> None:
+    """Music or frames of a model's own, by ancestral sampling, beside the data; vrae, vosp, fdrnn."""
+    from vidpred.experiments.synthesis import synthesis as experiment
+
+    _run_whole("synthesis", experiment, run, data, out, device, count, (1, seed, 1), {"steps": steps})
+
+
+def _run_whole(
+    name: str,
+    experiment: Callable[..., list[Table]],
+    run: list[Path],
+    data: Path | None,
+    out: Path | None,
+    device: str,
+    count: int | None,
+    setting: tuple[int, int, int],
+    options: dict[str, Any],
+) -> None:
+    """An experiment on whole sequences: nothing is a context, nothing a horizon, and all are taken."""
+    from vidpred.experiments.whole_sequences import WholeSequences
+    from vidpred.runs import load_run
+
+    trained_on = load_run(run[0]).config.data
+    file = data or (Path(trained_on.file) if trained_on.file else None)
+    if count is None:
+        count = len(WholeSequences(trained_on, file, options["split"]))
+    _run(name, experiment, run, out, None, device, count, (0, 0, *setting), file, **options)
 
 
 def _run(

@@ -3,7 +3,7 @@
 parts/<name>.npz    the numbers of a finished part, with a digest of everything they depend on
 table.md            the tables
 results.json        every number of the tables and pictures, and the circumstances
-*.png               the pictures
+*.png               the pictures; also animations (.gif) and music (.mid)
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Workspace:
             names = json.loads((self.folder / "results.json").read_text("utf-8")).get("pictures", [])
         except (OSError, ValueError):
             return set()
-        return {name for name in names if Path(name).name == name and name.endswith(".png")}
+        return {name for name in names if Path(name).name == name and Path(name).suffix in _PICTURES}
 
     @cached_property
     def _pictures(self) -> set[str]:
@@ -177,6 +177,8 @@ def require_alike(runs: Sequence[Run]) -> None:
 FORMAT = 1
 """Of the parts on disk; another number where what is measured changes."""
 _DIGEST = "digest"
+_PICTURES = (".png", ".gif", ".mid")
+"""Endings of what is to be looked at or listened to."""
 
 
 def _read(file: Path, digest: str) -> Arrays | None:
