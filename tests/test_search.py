@@ -89,9 +89,9 @@ def test_the_best_comes_first_and_more_trials_are_added(tmp_path: Path) -> None:
 
 def test_a_trial_that_diverges_is_the_last(tmp_path: Path) -> None:
     space = {"optim.learning_rate": [1e30, 1e-3]}
-    wild = Task("fdrnn", "tiny", space, 0, (*SMALL, "train.steps=6", "model.output=gaussian"))
+    wild = Task("fdrnn", "tiny", space, 1, (*SMALL, "train.steps=6", "model.output=gaussian"))
     found, _ = search(wild, tmp_path / "search", 4, workers=1, quiet=True)
-    drawn = [draw(space, 0, trial)["optim.learning_rate"] for trial in range(4)]
+    drawn = [draw(space, 1, trial)["optim.learning_rate"] for trial in range(4)]
     assert {1e30, 1e-3} == set(drawn)
     assert [bool(trial.error) for trial in found] == sorted(rate > 1 for rate in drawn)
     assert "diverged" in (tmp_path / "search" / "table.md").read_text()

@@ -118,11 +118,13 @@ def search(
     Raises:
         ConfigError: settings that do not fit the model or data, or `folder` holds another search.
     """
-    _claim(task, folder)
+    _require_same(task, folder)
     done = {trial.number: trial for trial in read_trials(folder)}
     left = [number for number in range(trials) if number not in done]
     for number in left:  # whatever is wrong with a setting is said before the first training
         _settings(task, number)
+    with replacing(folder / "search.json") as temporary:
+        temporary.write_text(json.dumps(_described(task), indent=1) + "\n", "utf-8")
     interrupted = False
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task("trials", total=trials, completed=trials - len(left), note=_note(done))
@@ -262,24 +264,25 @@ def _train(task: Task, folder: Path, number: int) -> Trial | None:
     return Trial(number, settings, outcome.best, outcome.step, runs.read_metrics(path)[-1]["seconds"])
 
 
-def _claim(task: Task, folder: Path) -> None:
-    """Writes down what is searched, or refuses a folder where it was something else."""
-    file, ours = folder / "search.json", json.dumps(_described(task), indent=1) + "\n"
-    if file.is_file():
-        theirs, mine = flatten(json.loads(file.read_text("utf-8"))), flatten(json.loads(ours))
-        for key in sorted(theirs.keys() | mine.keys()):
-            if theirs.get(key) != mine.get(key):
-                raise ConfigError(
-                    f"{folder} holds another search: its {key} is {theirs.get(key)}, got {mine.get(key)}"
-                )
+def _require_same(task: Task, folder: Path) -> None:
+    """Raises `ConfigError` where something else was searched, `OutputError` where something else is."""
+    file = folder / "search.json"
+    if not file.is_file():
+        runs.require_free(folder)
         return
-    runs.require_free(folder)
-    with replacing(file) as temporary:
-        temporary.write_text(ours, "utf-8")
+    theirs, ours = flatten(json.loads(file.read_text("utf-8"))), flatten(_described(task))
+    for key in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(key) != ours.get(key):
+            raise ConfigError(
+                f"{folder} holds another search: its {key} is {theirs.get(key)}, got {ours.get(key)}"
+            )
 
 
 def _described(task: Task) -> dict[str, Any]:
-    return asdict(task) | {"data": task.data and str(task.data.resolve())}
+    """As JSON reads it back."""
+    fields = asdict(task) | {"data": task.data and str(task.data.resolve())}
+    described: dict[str, Any] = json.loads(json.dumps(fields))
+    return described
 
 
 def _append(folder: Path, trial: Trial) -> None:
