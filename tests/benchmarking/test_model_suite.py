@@ -72,6 +72,7 @@ def test_every_registered_model_is_measured_at_both_presets_for_cpus():
         (model, preset) for model in MODELS for preset in ("tiny", "small")
     }
     assert {case.preset for case in models.cases(quick=True)} == {"tiny"}
+    assert models.cases(quick=False)[-1].models == ("convlstm12", "convttlstm")
 
 
 @pytest.mark.usefixtures("one_thread", "timed")
@@ -147,8 +148,30 @@ def test_some_models_can_be_chosen():
         ("rnn", "small"),
         ("convttlstm", "paper"),
     ]
+    assert chosen[-1].rivals == ()
     with pytest.raises(ConfigError, match="model 'rn'"):
         models.cases(quick=False, only=["rn"])
+
+
+@pytest.mark.usefixtures("product")
+def test_rivals_take_turns(monkeypatch):
+    together = []
+
+    def medians(variants, *_, **__):
+        together.append(list(variants))
+        return {key: 1.0 + number for number, key in enumerate(variants)}
+
+    monkeypatch.setattr(models, "interleaved_medians", medians)
+    monkeypatch.setattr(models, "why_no_kernels", lambda _: None)
+    case = models.Case("rnn", "tiny", rivals=("vrnn",))
+    rows = _rows(case)
+    pairs = [(model, variant) for model in ("rnn", "vrnn") for variant in ("native", "eager")]
+    assert together == [pairs, pairs]
+    assert [(row.name, row.variant, row.ms) for row in rows[:4]] == [
+        (f"{model} tiny", variant, 1e3 + 1e3 * number) for number, (model, variant) in enumerate(pairs)
+    ]
+    assert [row.speedup_vs_eager for row in rows[:4]] == [2 / 1, 1, 4 / 3, 1]
+    assert models.results_of(case) == len(rows) == 8
 
 
 def test_models_that_see_frames_one_by_one_have_a_naive_variant():

@@ -40,12 +40,19 @@ class Case:
     preset: str
     size: int | None = None
     batch: int | None = None
+    rivals: tuple[str, ...] = ()
+    """Models of the same recipe that take turns with it, so that their times can be compared."""
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.model, *self.rivals)
 
 
 def cases(quick: bool, on_gpu: bool = False, only: Sequence[str] = ()) -> list[Case]:
     """Every registered model at ``tiny``; unless `quick` at ``small`` too, and on a GPU at ``paper``.
 
-    On a CPU two networks of seed 002 run at the paper's width on smaller frames, to be compared.
+    On a CPU the two networks of seed 002 run at the paper's width on smaller frames, taking turns.
 
     Args:
         quick: fewer.
@@ -55,22 +62,24 @@ def cases(quick: bool, on_gpu: bool = False, only: Sequence[str] = ()) -> list[C
     Raises:
         ConfigError: a name that is no model's.
     """
-    presets = ["tiny"] if quick else ["tiny", "small", *(["paper"] if on_gpu else [])]
-    chosen = [Case(model, preset) for preset in presets for model in MODELS]
-    if not quick and not on_gpu:
-        chosen += [Case(model, "paper", size=32, batch=4) for model in ("convlstm12", "convttlstm")]
     for name in only:
         model_class(name)  # raises where there is none
-    return [case for case in chosen if not only or case.model in only]
+    presets = ["tiny"] if quick else ["tiny", "small", *(["paper"] if on_gpu else [])]
+    chosen = [Case(model, preset) for preset in presets for model in MODELS if not only or model in only]
+    compared = [model for model in ("convlstm12", "convttlstm") if not only or model in only]
+    if compared and not quick and not on_gpu:
+        first, *rivals = compared
+        chosen.append(Case(first, "paper", size=32, batch=4, rivals=tuple(rivals)))
+    return chosen
 
 
 def results_of(case: Case) -> int:
     """How many rows and skipped variants `run_case` yields: of a training step and of a rollout."""
-    return 2 * len(_variants(case.model))
+    return 2 * sum(len(_variants(model)) for model in case.models)
 
 
 def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -> Iterator[Row | Skipped]:
-    """Yields the rows of one model: training steps and rollouts, on random frames.
+    """Yields the rows of a model and its rivals: training steps and rollouts, on random frames.
 
     A training step is loss, backward pass and an update by Adam on one batch of the preset. A rollout
     predicts the preset's horizon from its context for as many sequences.
@@ -79,52 +88,58 @@ def run_case(case: Case, device: torch.device, peaks: Peaks, *, budget: float) -
         case: what to run.
         device: where.
         peaks: rates of the machine; the fraction reported is of the matrix-product rate.
-        budget: seconds of timing for each of the two.
+        budget: seconds of timing for each of the two, for each model.
     """
     settings = config.resolve(case.model, case.preset, MODELS[case.model].Options).config
-    torch.manual_seed(0)
     data, use = settings.data, settings.eval
-    model = create_model(case.model, case.preset, size=case.size or data.size).to(device)
-    if isinstance(model, FeedbackModel):
-        model.true_share = 0.5  # halfway through scheduled sampling, for those that are trained by it
+    models = {name: _fresh(name, case.preset, case.size or data.size, device) for name in case.models}
     stages: list[tuple[str, int, Callable[[VideoModel], Step], int]] = [
         ("training step", data.frames, partial(_training_step, context=settings.train.context), data.frames),
         ("rollout", use.context, partial(_rollout, horizon=use.horizon), use.horizon),
     ]
     for stage, length, make_step, counted in stages:
         batch = case.batch or settings.train.batch
-        frames = torch.rand(batch, length, model.channels, *model.size, device=device)
-        step = make_step(model)
-        variants = {}
-        for variant in _variants(case.model):
-            backend = _BACKENDS[variant]
-            reason = why_no_kernels(device) if backend == "native" else None
-            if reason:
-                yield Skipped(f"{case.model} {case.preset} {stage}", variant, reason)
-            else:
-                naive = variant == "naive"
-                variants[variant] = _on_backend(backend, _one_by_one(model, make_step) if naive else step)
-        work = Work(flops=count_flops(partial(step, frames)))
-        peaks_of = {variant: peak_bytes(partial(run, frames)) for variant, run in variants.items()}
-        seconds = interleaved_medians(variants, [frames], stopwatch_for(device), budget=budget)
-        vs_eager = speedups(seconds, over="eager")
-        vs_naive = speedups(seconds, over="naive")
-        for variant, time in seconds.items():
-            yield Row(
-                name=f"{case.model} {case.preset}",
-                stage=stage,
-                shape=tuple(frames.shape),
-                dtype="float32",
-                device=device.type,
-                variant=variant,
-                ms=time * 1e3,
-                gflop_per_s=gflop_per_s(work, time),
-                fraction_of_roofline=fraction(work, time, peaks),
-                speedup_vs_eager=vs_eager[variant],
-                speedup_vs_naive=vs_naive[variant],
-                peak_mb=peaks_of[variant] / 1e6,
-                frames_per_s=len(frames) * counted / time,
-            )
+        first = models[case.model]
+        frames = torch.rand(batch, length, first.channels, *first.size, device=device)
+        steps: dict[tuple[str, str], Step] = {}
+        for name, model in models.items():
+            for variant in _variants(name):
+                reason = why_no_kernels(device) if _BACKENDS[variant] == "native" else None
+                if reason:
+                    yield Skipped(f"{name} {case.preset} {stage}", variant, reason)
+                else:
+                    step = _one_by_one(model, make_step) if variant == "naive" else make_step(model)
+                    steps[name, variant] = _on_backend(_BACKENDS[variant], step)
+        peaks_of = {key: peak_bytes(partial(step, frames)) for key, step in steps.items()}
+        seconds = interleaved_medians(steps, [frames], stopwatch_for(device), budget=budget * len(models))
+        for name, model in models.items():
+            of_model = {variant: time for (owner, variant), time in seconds.items() if owner == name}
+            work = Work(flops=count_flops(partial(make_step(model), frames)))
+            vs_eager, vs_naive = speedups(of_model, over="eager"), speedups(of_model, over="naive")
+            for variant, time in of_model.items():
+                yield Row(
+                    name=f"{name} {case.preset}",
+                    stage=stage,
+                    shape=tuple(frames.shape),
+                    dtype="float32",
+                    device=device.type,
+                    variant=variant,
+                    ms=time * 1e3,
+                    gflop_per_s=gflop_per_s(work, time),
+                    fraction_of_roofline=fraction(work, time, peaks),
+                    speedup_vs_eager=vs_eager[variant],
+                    speedup_vs_naive=vs_naive[variant],
+                    peak_mb=peaks_of[name, variant] / 1e6,
+                    frames_per_s=len(frames) * counted / time,
+                )
+
+
+def _fresh(name: str, preset: str, size: int, device: torch.device) -> VideoModel:
+    torch.manual_seed(0)
+    model = create_model(name, preset, size=size).to(device)
+    if isinstance(model, FeedbackModel):
+        model.true_share = 0.5  # halfway through scheduled sampling, for those that are trained by it
+    return model
 
 
 def _training_step(model: VideoModel, context: int) -> Step:

@@ -7,7 +7,7 @@ rounds is reported, which a few disturbed rounds do not move, with the quartiles
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import torch
 
 Inputs = TypeVar("Inputs")
+Name = TypeVar("Name", bound=Hashable)
 Stopwatch = Callable[[Callable[[], Any]], float]
 """Calls what it is given and returns the seconds that took."""
 
@@ -35,28 +36,28 @@ class Timing:
 
 
 def interleaved_medians(
-    variants: Mapping[str, Callable[[Inputs], Any]],
+    variants: Mapping[Name, Callable[[Inputs], Any]],
     inputs: Sequence[Inputs],
     stopwatch: Stopwatch,
     *,
     budget: float,
     most: int = 200,
     least: int = 5,
-) -> dict[str, float]:
+) -> dict[Name, float]:
     """The medians of `interleaved_timings`, in seconds."""
     timings = interleaved_timings(variants, inputs, stopwatch, budget=budget, most=most, least=least)
     return {name: timing.median for name, timing in timings.items()}
 
 
 def interleaved_timings(
-    variants: Mapping[str, Callable[[Inputs], Any]],
+    variants: Mapping[Name, Callable[[Inputs], Any]],
     inputs: Sequence[Inputs],
     stopwatch: Stopwatch,
     *,
     budget: float,
     most: int = 200,
     least: int = 5,
-) -> dict[str, Timing]:
+) -> dict[Name, Timing]:
     """Times every variant once a round.
 
     Args:
@@ -67,7 +68,7 @@ def interleaved_timings(
         most: rounds at most.
         least: rounds at least, whatever the budget.
     """
-    times: dict[str, list[float]] = {name: [] for name in variants}
+    times: dict[Name, list[float]] = {name: [] for name in variants}
     turns = cycle(inputs)
     warm_up = 2
     spent = 0.0

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "common/divide_up.h"
 #include "kernels/tensor_train_conv/tensor_train_conv.h"

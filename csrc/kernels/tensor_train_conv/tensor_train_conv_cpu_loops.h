@@ -77,6 +77,32 @@ void copy_band(const ImageSize& size, const Planes<const T>& planes, int64_t cha
   }
 }
 
+// A band without a margin: its rows in the image itself where they are whole vectors of what is added up,
+// else a copy in scratch memory.
+template <class A>
+struct Place {
+  A* data;
+  int64_t pitch, channel_pitch;
+};
+
+template <class T, class A>
+bool is_in_place(const ImageSize& size, const Planes<T>& planes) {
+  return std::is_same<std::remove_const_t<T>, A>::value && planes.data && planes.pixel_stride == 1 &&
+         size.width % VectorOf<A>::lanes == 0;
+}
+
+template <class T, class A>
+Place<const A> place_of(const ImageSize& size, const Planes<const T>& planes, int64_t channels, int64_t image,
+                        int64_t first_row, int64_t end_row, const Tile& tile, A* scratch) {
+  if constexpr (std::is_same<T, A>::value) {
+    if (is_in_place<const T, A>(size, planes)) {
+      return {planes.row(image, 0, first_row * size.width), size.width, planes.channel_stride};
+    }
+  }
+  copy_band(size, planes, channels, image, first_row, end_row, tile, scratch);
+  return {scratch, tile.pitch, tile.channel_pitch};
+}
+
 // Adds all taps to the sums of a block of channels; the pixels of vector v begin at from[v].
 template <class A>
 VP_HOST_DEVICE void add_taps(const LinkTaps& taps, const Tile& tile, const A* const (&from)[vectors_at_once],
@@ -109,21 +135,30 @@ void compute_link(const ImageSize& size, const LinkTaps& taps, const Link<T>& li
   constexpr int64_t lanes = VectorOf<A>::lanes;
   const int64_t image = bands.image(band), first_row = bands.first_row(band), end_row = bands.end_row(band);
   const Tile tile(size, bands.rows(), taps.kernel / 2), out_tile(size, bands.rows(), 0);
-  A* const out = scratch + taps.in_channels * tile.channel_pitch;
   copy_band(size, link.in, taps.in_channels, image, first_row, end_row, tile, scratch);
-  copy_band(size, link.addend, taps.out_channels, image, first_row, end_row, out_tile, out);
+  Place<A> out = {scratch + taps.in_channels * tile.channel_pitch, out_tile.pitch, out_tile.channel_pitch};
+  const Place<const A> addend =
+      place_of(size, link.addend, taps.out_channels, image, first_row, end_row, out_tile, out.data);
+  const bool in_place = is_in_place<T, A>(size, link.out);
+  if constexpr (std::is_same<T, A>::value) {
+    if (in_place) {
+      out = {link.out.row(image, 0, first_row * size.width), size.width, link.out.channel_stride};
+    }
+  }
 
   const int64_t per_row = divide_up(size.width, lanes);
   const int64_t last = (end_row - first_row) * per_row - 1;
   const int64_t weights_per_block = channels_per_block * taps.in_channels * taps.kernel * taps.kernel;
   for (int64_t index = 0; index <= last; index += vectors_at_once) {
     const A* from[vectors_at_once];
+    const A* addend_at[vectors_at_once];
     A* to[vectors_at_once];
     for (int v = 0; v < vectors_at_once; ++v) {
       const int64_t vector = std::min(index + v, last);  // what is missing at the end is computed twice
       const int64_t row = vector / per_row, column = vector % per_row * lanes;
       from[v] = scratch + row * tile.pitch + column;
-      to[v] = out + row * out_tile.pitch + column;
+      addend_at[v] = addend.data + row * addend.pitch + column;
+      to[v] = out.data + row * out.pitch + column;
     }
     for (int64_t block = 0; block < taps.out_channels; block += channels_per_block) {
       Vector<A> sums[channels_per_block][vectors_at_once];
@@ -133,7 +168,7 @@ void compute_link(const ImageSize& size, const LinkTaps& taps, const Link<T>& li
         const A bias = link.bias ? widen(link.bias[channel]) : A(0);
 #pragma GCC unroll 4
         for (int v = 0; v < vectors_at_once; ++v) {
-          sums[o][v] = load(to[v] + channel * out_tile.channel_pitch) + bias;
+          sums[o][v] = load(addend_at[v] + channel * addend.channel_pitch) + bias;
         }
       }
       add_taps(taps, tile, from, link.weights + block / channels_per_block * weights_per_block, sums);
@@ -142,15 +177,15 @@ void compute_link(const ImageSize& size, const LinkTaps& taps, const Link<T>& li
         if (block + o < taps.out_channels) {
 #pragma GCC unroll 4
           for (int v = 0; v < vectors_at_once; ++v) {
-            store(sums[o][v], to[v] + (block + o) * out_tile.channel_pitch);
+            store(sums[o][v], to[v] + (block + o) * out.channel_pitch);
           }
         }
       }
     }
   }
 
-  for (int64_t channel = 0; channel < taps.out_channels; ++channel) {
-    const A* row = out + channel * out_tile.channel_pitch;
+  for (int64_t channel = 0; channel < taps.out_channels && !in_place; ++channel) {
+    const A* row = out.data + channel * out_tile.channel_pitch;
     for (int64_t y = first_row; y < end_row; ++y, row += out_tile.pitch) {
       write_pixels(row, link.out.pixel_stride, size.width, link.out.row(image, channel, y * size.width));
     }
@@ -159,22 +194,28 @@ void compute_link(const ImageSize& size, const LinkTaps& taps, const Link<T>& li
 
 template <class A>
 A sum_of(const Vector<A>& vector) {
-  A sum = 0;
-  for (int lane = 0; lane < VectorOf<A>::lanes; ++lane) {
-    sum += vector[lane];
+  constexpr int lanes = VectorOf<A>::lanes;
+  A parts[lanes];
+  store(vector, parts);
+#pragma GCC unroll 4
+  for (int half = lanes / 2; half > 0; half /= 2) {  // by halves: one after the other takes far longer
+#pragma GCC unroll 8
+    for (int lane = 0; lane < half; ++lane) {
+      parts[lane] += parts[lane + half];
+    }
   }
-  return sum;
+  return parts[0];
 }
 
 // Adds gradient times pixel, of a vector of pixels, or where `part` of its first `count`: beyond them the
 // gradient is zero, but a pixel that is not finite would make more of it.
 template <int channels, int taps, bool part, class A>
-VP_HOST_DEVICE void add_products(const A* grad_out, const Tile& grad_tile, const A* pixels, int64_t count,
-                                 Vector<A> (&sums)[channels][taps]) {
+VP_HOST_DEVICE void add_products(const A* grad_out, int64_t grad_channel_pitch, const A* pixels,
+                                 int64_t count, Vector<A> (&sums)[channels][taps]) {
   Vector<A> given[channels];
 #pragma GCC unroll 4
   for (int o = 0; o < channels; ++o) {
-    given[o] = load(grad_out + o * grad_tile.channel_pitch);
+    given[o] = load(grad_out + o * grad_channel_pitch);
   }
 #pragma GCC unroll 8
   for (int k = 0; k < taps; ++k) {
@@ -192,19 +233,20 @@ VP_HOST_DEVICE void add_products(const A* grad_out, const Tile& grad_tile, const
 // The sums of gradient times pixel over a band, for `channels` neighbouring output channels and `taps`
 // neighbouring taps of one row of the kernel for one input channel.
 template <int channels, int taps, class A>
-void sum_products(const ImageSize& size, int64_t rows, const A* grad_out, const Tile& grad_tile,
-                  const A* pixels, const Tile& tile, A* core_sums, int64_t core_stride) {
+void sum_products(const ImageSize& size, int64_t rows, const Place<const A>& grad_out, const A* pixels,
+                  const Tile& tile, A* core_sums, int64_t core_stride) {
   constexpr int64_t lanes = VectorOf<A>::lanes;
   Vector<A> sums[channels][taps] = {};
   const int64_t whole = size.width / lanes * lanes;
   for (int64_t y = 0; y < rows; ++y) {
-    const A* const gradient = grad_out + y * grad_tile.pitch;
+    const A* const gradient = grad_out.data + y * grad_out.pitch;
     const A* const from = pixels + y * tile.pitch;
     for (int64_t x = 0; x < whole; x += lanes) {
-      add_products<channels, taps, false>(gradient + x, grad_tile, from + x, lanes, sums);
+      add_products<channels, taps, false>(gradient + x, grad_out.channel_pitch, from + x, lanes, sums);
     }
     if (whole < size.width) {
-      add_products<channels, taps, true>(gradient + whole, grad_tile, from + whole, size.width - whole, sums);
+      add_products<channels, taps, true>(gradient + whole, grad_out.channel_pitch, from + whole,
+                                         size.width - whole, sums);
     }
   }
   for (int o = 0; o < channels; ++o) {
@@ -216,16 +258,15 @@ void sum_products(const ImageSize& size, int64_t rows, const A* grad_out, const 
 
 // The same for the taps of a row of the kernel from `first` on, `taps` at a time while there are so many.
 template <int channels, int taps, class A>
-void sum_row_products(int64_t first, int64_t kernel, const ImageSize& size, int64_t rows, const A* grad_out,
-                      const Tile& grad_tile, const A* pixels, const Tile& tile, A* core_sums,
+void sum_row_products(int64_t first, int64_t kernel, const ImageSize& size, int64_t rows,
+                      const Place<const A>& grad_out, const A* pixels, const Tile& tile, A* core_sums,
                       int64_t core_stride) {
   for (; first + taps <= kernel; first += taps) {
-    sum_products<channels, taps>(size, rows, grad_out, grad_tile, pixels + first, tile, core_sums + first,
-                                 core_stride);
+    sum_products<channels, taps>(size, rows, grad_out, pixels + first, tile, core_sums + first, core_stride);
   }
   if constexpr (taps > 1) {
-    sum_row_products<channels, taps - 1>(first, kernel, size, rows, grad_out, grad_tile, pixels, tile,
-                                         core_sums, core_stride);
+    sum_row_products<channels, taps - 1>(first, kernel, size, rows, grad_out, pixels, tile, core_sums,
+                                         core_stride);
   }
 }
 
@@ -237,9 +278,10 @@ void compute_core_gradient(const ImageSize& size, const LinkTaps& taps, const Co
   const int64_t rows = end_row - first_row;
   const Tile tile(size, bands.rows(), taps.kernel / 2), grad_tile(size, bands.rows(), 0);
   A* const pixels = scratch;
-  A* const grad_out = scratch + taps.in_channels * tile.channel_pitch;
   copy_band(size, gradient.in, taps.in_channels, image, first_row, end_row, tile, pixels);
-  copy_band(size, gradient.grad_out, taps.out_channels, image, first_row, end_row, grad_tile, grad_out);
+  const Place<const A> grad_out =
+      place_of(size, gradient.grad_out, taps.out_channels, image, first_row, end_row, grad_tile,
+               scratch + taps.in_channels * tile.channel_pitch);
 
   const int64_t core_stride = taps.in_channels * taps.kernel * taps.kernel;
   A* const core_sums = gradient.core_sums + band * taps.count();
@@ -247,9 +289,11 @@ void compute_core_gradient(const ImageSize& size, const LinkTaps& taps, const Co
     const bool several = o + gradient_channels <= taps.out_channels;
     const auto row_function = several ? sum_row_products<gradient_channels, gradient_taps, A>
                                       : sum_row_products<1, gradient_taps, A>;
+    const Place<const A> of_channels = {grad_out.data + o * grad_out.channel_pitch, grad_out.pitch,
+                                        grad_out.channel_pitch};
     for (int64_t i = 0; i < taps.in_channels; ++i) {
       for (int64_t ky = 0; ky < taps.kernel; ++ky) {
-        row_function(0, taps.kernel, size, rows, grad_out + o * grad_tile.channel_pitch, grad_tile,
+        row_function(0, taps.kernel, size, rows, of_channels,
                      pixels + i * tile.channel_pitch + ky * tile.pitch, tile,
                      core_sums + o * core_stride + (i * taps.kernel + ky) * taps.kernel, core_stride);
       }
@@ -260,7 +304,7 @@ void compute_core_gradient(const ImageSize& size, const LinkTaps& taps, const Co
     Vector<A> sums = {};
     for (int64_t y = 0; y < rows; ++y) {
       for (int64_t x = 0; x < size.width; x += VectorOf<A>::lanes) {
-        sums += load(grad_out + o * grad_tile.channel_pitch + y * grad_tile.pitch + x);
+        sums += load(grad_out.data + o * grad_out.channel_pitch + y * grad_out.pitch + x);
       }
     }
     gradient.bias_sums[band * taps.out_channels + o] = sum_of<A>(sums);
