@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vidpred.models.sequence_model import SequenceModel, SequenceOptions, StepOutput, before_each, valid_steps
+from vidpred.models.sequence_model import (
+    SequenceModel,
+    SequenceOptions,
+    StepOutput,
+    before_each,
+    count_valid,
+    over_valid,
+    valid_steps,
+)
 from vidpred.nn.fast_dropout import Moments
 
 
@@ -39,8 +47,9 @@ class FDRNN(SequenceModel):
         self.check_frames(frames, at_least=1)
         likelihood, valid = self._log_likelihood(frames, lengths)
         if context:
-            valid = valid & (valid.cumsum(dim=0) > context)
-        nll = -likelihood[valid].sum() / valid.sum().clamp(min=1)
+            counted = likelihood.new_full((frames.shape[0],), frames.shape[1]) if lengths is None else lengths
+            valid = valid_steps(frames.transpose(0, 1), (counted - context).clamp(min=0))
+        nll = -over_valid(likelihood, valid).sum() / count_valid(frames.transpose(0, 1), valid)
         return {"loss": nll, "nll": nll.detach()}
 
     @torch.no_grad()
@@ -48,7 +57,7 @@ class FDRNN(SequenceModel):
         """That of every sequence (N, T, C, H, W), in nats: (N,)."""
         self.check_frames(frames, at_least=1)
         likelihood, valid = self._log_likelihood(frames, lengths)
-        return -(likelihood * valid).sum(dim=0)
+        return -over_valid(likelihood, valid)
 
     @torch.no_grad()
     def one_step(self, frames: Tensor) -> Tensor:
@@ -85,13 +94,13 @@ class FDRNN(SequenceModel):
             predicted.append(step)
         return torch.stack(predicted, dim=1)
 
-    def _log_likelihood(self, frames: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _log_likelihood(self, frames: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Of every step, (T, N), and which steps are valid."""
         frames = frames.transpose(0, 1)
         valid = valid_steps(frames, lengths)
         return self.output.log_prob(self._given(frames, valid), frames), valid
 
-    def _given(self, frames: Tensor, valid: Tensor) -> Moments:
+    def _given(self, frames: Tensor, valid: Tensor | None) -> Moments:
         """What the steps follow, (T, N, C, H, W), given those before."""
         hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
         start = self.memory.initial(frames.shape[1], hidden.mean)

@@ -12,7 +12,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vidpred.errors import ConfigError, DataError
-from vidpred.models.sequence_model import SequenceModel, SequenceOptions, valid_steps
+from vidpred.models.sequence_model import (
+    SequenceModel,
+    SequenceOptions,
+    count_valid,
+    over_valid,
+    valid_steps,
+)
 from vidpred.nn.distributions import SMALLEST_STD, Gaussian
 from vidpred.nn.fast_dropout import FastDropoutLinear, Moments
 from vidpred.nn.sequence_priors import (
@@ -82,14 +88,14 @@ class LatentSequenceModel(SequenceModel):
         return {"train.context": 0}
 
     @abstractmethod
-    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Posterior, Any]:
+    def recognise(self, frames: Tensor, valid: Tensor | None) -> tuple[Posterior, Any]:
         """What is told from frames (T, N, C, H, W): q(z), of (T, N, latent), and what else is seen."""
 
     @abstractmethod
-    def generate(self, latents: Tensor, seen: Any, valid: Tensor) -> Moments:
+    def generate(self, latents: Tensor, seen: Any, valid: Tensor | None) -> Moments:
         """What the steps follow, (T, N, C, H, W), given z, (T, N, latent), and what else is seen."""
 
-    def posterior_of(self, of_steps: Gaussian, valid: Tensor) -> Posterior:
+    def posterior_of(self, of_steps: Gaussian, valid: Tensor | None) -> Posterior:
         """q(z) as the options have it, from what the recognition model says of every step."""
         if self.options.posterior == "chain":
             return WienerPosterior(of_steps, valid)
@@ -125,8 +131,8 @@ class LatentSequenceModel(SequenceModel):
         valid = valid_steps(frames, lengths)
         posterior, seen = self.recognise(frames, valid)
         given = self.generate(posterior.sample(generator), seen, valid)
-        steps = valid.sum().clamp(min=1)
-        nll = -self.output.log_prob(given, frames)[valid].sum() / steps
+        steps = count_valid(frames, valid)
+        nll = -over_valid(self.output.log_prob(given, frames), valid).sum() / steps
         kl = posterior.kl().sum() / steps
         weight = self.kl_weight if self.training else 1.0
         return {"loss": nll + weight * kl, "nll": nll.detach(), "kl": kl.detach()}
@@ -150,7 +156,7 @@ class LatentSequenceModel(SequenceModel):
         for _ in range(samples):
             z = posterior.sample(generator)
             given = self.generate(z, seen, valid)
-            likelihood = (self.output.log_prob(given, frames) * valid).sum(dim=0)
+            likelihood = over_valid(self.output.log_prob(given, frames), valid)
             ratio = self.prior.log_prob(z, valid) - posterior.log_prob(z)
             likelihoods.append(likelihood)
             weights.append(likelihood + ratio.sum(dim=-1))

@@ -162,10 +162,18 @@ def before_each(hidden: Moments, start: Moments) -> Moments:
     return Moments(*shifted)
 
 
-def valid_steps(frames: Tensor, lengths: Tensor | None) -> Tensor:
-    """Which steps of frames (T, N, C, H, W) are none of the padding in front: (T, N) bool."""
-    steps, batch = frames.shape[:2]
-    number = torch.arange(steps, device=frames.device)[:, None]
+def valid_steps(frames: Tensor, lengths: Tensor | None) -> Tensor | None:
+    """Which steps of frames (T, N, C, H, W) are none of the padding in front, (T, N) bool; None: all."""
     if lengths is None:
-        return (number >= 0).expand(steps, batch)
-    return number >= steps - lengths
+        return None
+    return torch.arange(len(frames), device=frames.device)[:, None] >= len(frames) - lengths
+
+
+def over_valid(terms: Tensor, valid: Tensor | None) -> Tensor:
+    """(T, N) -> (N,), the sum over the valid steps."""
+    return (terms if valid is None else terms.masked_fill(~valid, 0)).sum(dim=0)
+
+
+def count_valid(frames: Tensor, valid: Tensor | None) -> Tensor | int:
+    """How many steps of frames (T, N, C, H, W) are valid; 1 where there are none, to divide by."""
+    return frames.shape[0] * frames.shape[1] if valid is None else valid.sum().clamp(min=1)

@@ -35,7 +35,7 @@ class VOSP(LatentSequenceModel):
         self.transfer = TRANSFERS[options.transfer]
         self.output = StepOutput(options.hidden, channels, size, options)
 
-    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Posterior, Moments]:
+    def recognise(self, frames: Tensor, valid: Tensor | None) -> tuple[Posterior, Moments]:
         """The posterior, and h_0, ..., h_{T-1}, what is known before every step."""
         hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
         start = self.memory.initial(frames.shape[1], hidden.mean)

@@ -34,13 +34,13 @@ class VRAE(LatentSequenceModel):
         self.generate_backwards = self.recurrent(options.latent, backwards=True)
         self.output = StepOutput(2 * options.hidden, channels, size, options)
 
-    def recognise(self, frames: Tensor, valid: Tensor) -> tuple[Posterior, None]:
+    def recognise(self, frames: Tensor, valid: Tensor | None) -> tuple[Posterior, None]:
         """The posterior, which is all that the steps are generated from."""
         x = Moments.of(self.encoder(frames))
         hidden = joined(self.recognise_forwards(x, valid), self.recognise_backwards(x, valid))
         return self.posterior_of(self.posterior(hidden), valid), None
 
-    def generate(self, latents: Tensor, seen: None, valid: Tensor) -> Moments:
+    def generate(self, latents: Tensor, seen: None, valid: Tensor | None) -> Moments:
         """What the steps follow, (T, N, C, H, W), given all of z."""
         z = Moments.of(latents)
         given: Moments = self.output(
@@ -75,5 +75,5 @@ class VRAE(LatentSequenceModel):
         """The steps that follow those of z, (T, N, latent)."""
         future = self.prior.continue_from(past, steps, generator=generator, sample=sample)
         latents = torch.cat([past, future])
-        given = self.generate(latents, None, latents.new_ones(latents.shape[:2], dtype=torch.bool))
+        given = self.generate(latents, None, None)
         return self.emit(Moments(*(moment[-steps:] for moment in given)), generator).transpose(0, 1)
