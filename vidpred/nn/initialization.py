@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from vidpred.errors import ConfigError
 
@@ -57,7 +58,7 @@ def scale_spectral_radius_(weight: Tensor, radius: float) -> Tensor:
     """
     if radius <= 0:
         raise ConfigError(f"the spectral radius must be positive, got {radius}")
-    if weight.is_meta:
+    if weight.is_meta or isinstance(weight, FakeTensor):  # without numbers
         return weight
     exact = weight.double()
     largest = torch.linalg.eigvals(exact).abs().max().item()
