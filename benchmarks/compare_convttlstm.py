@@ -10,6 +10,7 @@ numbers and a picture go to benchmarks/results/convttlstm-MACHINE.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -44,21 +45,16 @@ def main(folder: Path, lpips: str, options: list[str]) -> None:
         vidpred("gen-data", "mmnist", *SEQUENCES, "--out", str(sequences))
     for horizon in HORIZONS:
         scored = [
-            "--data",
-            str(sequences),
-            "--horizon",
-            str(horizon),
-            "--conventions",
-            "convtt",
-            "--lpips",
-            lpips,
-        ]
+            "--data", str(sequences), "--horizon", str(horizon), "--conventions", "convtt", "--lpips", lpips,
+        ]  # fmt: skip
         vidpred("evaluate", *runs, "--count", COUNT, *scored, "--json", str(folder / f"{horizon}.json"))
     texts = {horizon: (folder / f"{horizon}.json").read_text("utf-8") for horizon in HORIZONS}
     results = {horizon: json.loads(text.replace(f"{folder}/", "FOLDER/")) for horizon, text in texts.items()}
     for horizon, result in results.items():
         (kept / f"{horizon}-frames.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     (kept / "table.md").write_text(table(results), "utf-8")
+    for model in MODELS:
+        shutil.copy(folder / model / "metrics.jsonl", kept / f"metrics-{model}.jsonl")
     draw([folder / model for model in MODELS], kept / "first-frames.png")
 
 

@@ -26,6 +26,7 @@ SHAPES = {  # (N, H, W), ranks, kernel
     "rank 16": ((1, 18, 33), (16, 16, 16), 5),
     "wide kernel": ((2, 4, 5), (3, 2, 3), 7),
     "pointwise": ((2, 3, 20), (5, 9), 1),
+    "whole vectors": ((1, 35, 32), (6, 5, 8), 5),  # several bands, which CPU kernels read in place
 }
 
 
