@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
@@ -119,7 +120,7 @@ class _Squash(Function):
 
     @staticmethod
     def forward(ctx: Any, mean: Tensor, var: Tensor, curve: _Curve) -> tuple[Tensor, Tensor]:
-        rule = _rule(curve, mean.dtype, mean.device)
+        rule = _rule(curve, mean)
         std = _std(var)
         nodes = rule.nodes.view(-1, *[1] * mean.dim())
         values = torch.addcmul(mean * curve.slope, std, nodes).sigmoid_()  # (K, ..., units)
@@ -135,7 +136,7 @@ class _Squash(Function):
     @once_differentiable
     def backward(ctx: Any, of_mean: Tensor, of_variance: Tensor) -> tuple[Tensor, Tensor, None]:
         values, centre, std = ctx.saved_tensors
-        rule = _rule(ctx.curve, std.dtype, std.device)
+        rule = _rule(ctx.curve, std)
         deviations = values - centre
         of_values = torch.addcmul(of_mean, deviations, of_variance, value=2 * ctx.curve.height).mul_(values)
         of_points = of_values.addcmul_(of_values, values, value=-1)
@@ -153,18 +154,26 @@ class _Rule(NamedTuple):
     base: Tensor  # ()
 
 
-@cache
-def _rule(curve: _Curve, dtype: torch.dtype, device: torch.device) -> _Rule:
+def _rule(curve: _Curve, like: Tensor) -> _Rule:
+    if isinstance(like, FakeTensor):  # what is made of one dies with its mode
+        return _make_rule(curve, like.dtype, like.device)
+    return _kept_rule(curve, like.dtype, like.device)
+
+
+def _make_rule(curve: _Curve, dtype: torch.dtype, device: torch.device) -> _Rule:
     nodes, weights = _unit_normal(_NODES)
-    slopes = weights * curve.height * curve.slope
+    slopes = [weight * curve.height * curve.slope for weight in weights]
     parts = (
-        nodes * curve.slope,
+        [node * curve.slope for node in nodes],
         weights,
-        weights * curve.height**2,
-        torch.stack([slopes, slopes * nodes]),
-        torch.tensor(curve.base, device="cpu"),
+        [weight * curve.height**2 for weight in weights],
+        [slopes, [slope * node for slope, node in zip(slopes, nodes, strict=True)]],
+        curve.base,
     )
-    return _Rule(*(part.to(device, dtype) for part in parts))
+    return _Rule(*(torch.tensor(part, dtype=dtype, device=device) for part in parts))
+
+
+_kept_rule = cache(_make_rule)
 
 
 class _ExpectedLogits(Function):
@@ -177,7 +186,7 @@ class _ExpectedLogits(Function):
     def forward(ctx: Any, mean: Tensor, var: Tensor) -> Tensor:
         std = _std(var)
         on, off, slope, tilt = (torch.zeros_like(mean) for _ in range(4))
-        for node, weight in zip(*(part.tolist() for part in _unit_normal(_OUTPUT_NODES)), strict=True):
+        for node, weight in zip(*_unit_normal(_OUTPUT_NODES), strict=True):
             point = torch.add(mean, std, alpha=node).clamp_(-80, 80)  # both sigmoids stay above 0
             up, down = point.sigmoid(), point.neg_().sigmoid_()
             on.add_(up, alpha=weight)
@@ -203,11 +212,14 @@ _REACH = {_NODES: 2.8, _OUTPUT_NODES: 4.0}
 """The outermost nodes, where errors are smallest for standard deviations up to 1.5."""
 
 
-def _unit_normal(count: int) -> tuple[Tensor, Tensor]:
+@cache
+def _unit_normal(count: int) -> tuple[list[float], list[float]]:
     """The trapezoidal rule for the standard normal: equidistant nodes with variance 1, and their weights."""
-    nodes = torch.linspace(-_REACH[count], _REACH[count], count, dtype=torch.float64, device="cpu")
-    weights = torch.softmax(-0.5 * nodes**2, dim=0)
-    return nodes / (weights @ nodes**2).sqrt(), weights
+    nodes = [_REACH[count] * (2 * i / (count - 1) - 1) for i in range(count)]
+    densities = [math.exp(-0.5 * node**2) for node in nodes]
+    weights = [density / math.fsum(densities) for density in densities]
+    std = math.sqrt(math.fsum(weight * node**2 for weight, node in zip(weights, nodes, strict=True)))
+    return [node / std for node in nodes], weights
 
 
 def _std(var: Tensor) -> Tensor:
