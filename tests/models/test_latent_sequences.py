@@ -130,13 +130,30 @@ def test_vosp_is_the_formulas_of_section_3_2() -> None:
         sigma = (
             np.log1p(np.exp(weights["posterior.spread.weight"] @ h + weights["posterior.spread.bias"])) + 1e-4
         )
-        mixed = np.tanh(weights["mix.weight"] @ np.concatenate([h_before, mu]) + weights["mix.bias"])
+        mixed = np.tanh(
+            weights["of_memory.weight"] @ h_before
+            + weights["of_memory.bias"]
+            + weights["of_latent.weight"] @ mu
+        )
         logits = weights["output.linear.weight"] @ mixed + weights["output.linear.bias"]
         p = 1 / (1 + np.exp(-logits))
         nats -= (x * np.log(p) + (1 - x) * np.log(1 - p)).sum()
         nats += (0.5 * ((mu - mu_before) ** 2 + sigma**2 + sigma_before**2 - 1) - np.log(sigma)).sum()
         mu_before, sigma_before = mu, sigma
     assert total(net, frames, None).item() == pytest.approx(nats, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", LATENT)
+@pytest.mark.parametrize("latent_dropout", [None, 0.0])
+def test_z_has_a_dropout_rate_of_its_own(name: str, latent_dropout: float | None) -> None:
+    """In the first step nothing but z comes in: without dropout of z the hidden layer is certain."""
+    net = model(name, dropout=0.3, latent_dropout=latent_dropout, latent=2)
+    seen_by_output: list[Any] = []
+    net.output.register_forward_pre_hook(lambda _, given: seen_by_output.append(given[0]))
+    nothing = net.memory.initial(3) if name == "vosp" else None
+    net.generate(torch.ones(1, 3, 2, dtype=torch.float64), nothing, None)
+    [hidden] = seen_by_output
+    assert (hidden.var.max().item() < 1e-15) == (latent_dropout == 0)
 
 
 def test_vrae_is_two_networks_in_both_directions() -> None:

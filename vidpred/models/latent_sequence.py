@@ -35,6 +35,8 @@ class LatentSequenceOptions(SequenceOptions):
 
     latent: int = Field(50, gt=0)
     """Dimensions of z_t."""
+    latent_dropout: float | None = Field(None, ge=0, lt=1)
+    """Rate at which fast dropout drops z where it enters the generating network; absent: `dropout`."""
     prior: Literal["wiener", "white", "rbf", "ornstein-uhlenbeck"] = "wiener"
     """What z_1, ..., z_T follow, every dimension by itself (section 3.3)."""
     posterior: Literal["independent", "chain"] = "independent"
@@ -94,6 +96,12 @@ class LatentSequenceModel(SequenceModel):
     @abstractmethod
     def generate(self, latents: Tensor, seen: Any, valid: Tensor | None) -> Moments:
         """What the steps follow, (T, N, C, H, W), given z, (T, N, latent), and what else is seen."""
+
+    @property
+    def latent_dropout(self) -> float:
+        """The rate for z, the input of the generating network."""
+        own = self.options.latent_dropout
+        return self.options.dropout if own is None else own
 
     def posterior_of(self, of_steps: Gaussian, valid: Tensor | None) -> Posterior:
         """q(z) as the options have it, from what the recognition model says of every step."""

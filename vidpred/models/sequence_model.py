@@ -126,14 +126,16 @@ class SequenceModel(VideoModel):
             self.features = self.encoder.features
         self.stochastic = options.decoding == "sample"
 
-    def recurrent(self, inputs: int, *, trainable: bool = False, backwards: bool = False) -> FastDropoutRNN:
-        """A recurrent network as the options ask for it."""
+    def recurrent(
+        self, inputs: int, *, rate_in: float | None = None, trainable: bool = False, backwards: bool = False
+    ) -> FastDropoutRNN:
+        """A recurrent network as the options ask for it, its inputs dropped at a rate of their own if given."""
         options = self.options
         return FastDropoutRNN(
             inputs,
             options.hidden,
             transfer=options.transfer,
-            rate_in=options.dropout,
+            rate_in=options.dropout if rate_in is None else rate_in,
             rate_hidden=options.dropout,
             trainable=trainable,
             backwards=backwards,

@@ -11,7 +11,7 @@ from vidpred.models.latent_sequence import (
     Posterior,
     PosteriorHead,
 )
-from vidpred.models.sequence_model import StepOutput, before_each, joined, valid_steps
+from vidpred.models.sequence_model import StepOutput, before_each, valid_steps
 from vidpred.nn.fast_dropout import TRANSFERS, FastDropoutLinear, Moments
 
 
@@ -30,8 +30,12 @@ class VOSP(LatentSequenceModel):
         super().__init__(channels, size, options)
         self.memory = self.recurrent(self.features, trainable=options.learn_dropout)
         self.posterior = PosteriorHead(options.hidden, options)
-        self.mix = FastDropoutLinear(options.hidden + options.latent, options.hidden, rate=options.dropout)
-        nn.init.normal_(self.mix.weight, std=options.weight_std_in)
+        self.of_memory = FastDropoutLinear(options.hidden, options.hidden, rate=options.dropout)
+        self.of_latent = FastDropoutLinear(
+            options.latent, options.hidden, rate=self.latent_dropout, bias=False
+        )
+        for layer in (self.of_memory, self.of_latent):
+            nn.init.normal_(layer.weight, std=options.weight_std_in)
         self.transfer = TRANSFERS[options.transfer]
         self.output = StepOutput(options.hidden, channels, size, options)
 
@@ -43,8 +47,8 @@ class VOSP(LatentSequenceModel):
 
     def generate(self, latents: Tensor, seen: Moments, valid: Tensor | None = None) -> Moments:
         """What the steps follow, (..., N, C, H, W), given z, (..., N, latent), and the memory before."""
-        hidden = self.transfer(self.mix(joined(seen, Moments.of(latents))))
-        given: Moments = self.output(hidden)
+        memory, latent = self.of_memory(seen), self.of_latent(latents)
+        given: Moments = self.output(self.transfer(Moments(*map(torch.add, memory, latent))))
         return given
 
     @torch.no_grad()

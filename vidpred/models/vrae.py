@@ -30,8 +30,8 @@ class VRAE(LatentSequenceModel):
         self.recognise_forwards = self.recurrent(self.features, trainable=learnt)
         self.recognise_backwards = self.recurrent(self.features, trainable=learnt, backwards=True)
         self.posterior = PosteriorHead(2 * options.hidden, options)
-        self.generate_forwards = self.recurrent(options.latent)
-        self.generate_backwards = self.recurrent(options.latent, backwards=True)
+        self.generate_forwards = self.recurrent(options.latent, rate_in=self.latent_dropout)
+        self.generate_backwards = self.recurrent(options.latent, rate_in=self.latent_dropout, backwards=True)
         self.output = StepOutput(2 * options.hidden, channels, size, options)
 
     def recognise(self, frames: Tensor, valid: Tensor | None) -> tuple[Posterior, None]:
