@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from vidpred.errors import ConfigError
@@ -35,7 +35,7 @@ class CellOptions(FeedbackOptions):
     """``convttlstm``; ``convlstm``, the baseline; ``convlstm_ttd``, the same with input kernels stored as
     classic tensor-trains (eq. 12, 13)."""
     kernel_size: int = Field(5, gt=0)
-    order: int | None = Field(None, gt=0)
+    order: int | None = Field(None, gt=0, le=100)
     """Factors N of the tensor-train."""
     steps: int | None = Field(None, gt=0)
     """Hidden states M that the gates see, at least `order`."""
@@ -61,7 +61,7 @@ class CellOptions(FeedbackOptions):
 class ConvTTLSTMOptions(CellOptions):
     """Sizes of the layers; the defaults are those of seed 002, sec. 4."""
 
-    hidden: tuple[int, ...] = Field((32, 48, 48, 32), min_length=1)
+    hidden: tuple[PositiveInt, ...] = Field((32, 48, 48, 32), min_length=1)
     """Channels of each block."""
     layers: int = Field(3, gt=0)
     """Of each block."""

@@ -48,7 +48,7 @@ class VRNNOptions(ModelOptions):
     kl_warmup: int = Field(0, ge=0)
     """Training steps over which the weight of the KL term rises from 0 to 1. With `posterior_std` (neither
     is in the paper) it keeps the latents alive: a decoder that meets noise first learns to ignore them."""
-    posterior_std: float | None = Field(None, gt=0)
+    posterior_std: float | None = Field(None, gt=0, le=100)
     """Standard deviation of a fresh model's posterior; by default that of zero biases, softplus(0) = 0.69."""
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidpred.errors import ConfigError
 from vidpred.nn.initialization import glorot
 from vidpred.nn.upsample import TransposedConv2d
 
@@ -16,12 +17,16 @@ class FrameEncoder(nn.Module):
     """Strided convolutions with ReLU: each halves height and width.
 
     (..., C, H, W) -> (..., features), features = widths[-1] * (H / 2^L) * (W / 2^L) for L layers.
+
+    Raises:
+        ConfigError: no width, or not a positive width and an odd kernel for every layer.
     """
 
     def __init__(
         self, channels: int, size: tuple[int, int], widths: Sequence[int], kernels: Sequence[int]
     ) -> None:
         super().__init__()
+        _check(widths, kernels)
         inputs = [channels, *widths[:-1]]
         self.layers = nn.ModuleList(
             glorot(nn.Conv2d(i, o, k, stride=2, padding=k // 2))
@@ -48,6 +53,7 @@ class FrameDecoder(nn.Module):
         self, channels: int, size: tuple[int, int], widths: Sequence[int], kernels: Sequence[int]
     ) -> None:
         super().__init__()
+        _check(widths, kernels)
         outputs = [channels, *widths[:-1]]
         layers = [TransposedConv2d(i, o, k) for i, o, k in zip(widths, outputs, kernels, strict=True)]
         self.layers = nn.ModuleList(reversed(layers))
@@ -62,3 +68,12 @@ class FrameDecoder(nn.Module):
             x = F.relu(layer(x))
         logits: Tensor = self.layers[-1](x)
         return logits.reshape(*features.shape[:-1], *logits.shape[1:])
+
+
+def _check(widths: Sequence[int], kernels: Sequence[int]) -> None:
+    sizes_fit = min([*widths, *kernels], default=0) > 0 and all(kernel % 2 for kernel in kernels)
+    if not sizes_fit or len(widths) != len(kernels):
+        raise ConfigError(
+            "model.widths and model.kernels need a positive width and an odd kernel for every layer of the "
+            f"encoder, got {list(widths)} and {list(kernels)}"
+        )
