@@ -45,6 +45,9 @@ class LatentSequenceOptions(SequenceOptions):
     spread: Literal["dropout", "head"] = "dropout"
     """Where its variance comes from: the moments of fast dropout, as in the paper, or a linear layer and
     softplus of its own, as in the VRNN."""
+    posterior_std: float | None = Field(None, gt=0, le=100)
+    """What that layer says in a fresh model; by default softplus(0) = 0.69. As in the VRNN, little noise at
+    first keeps the latents alive."""
     learn_dropout: bool = True
     """Whether the recognition model learns its dropout rates (appendix)."""
     kl_warmup: int = Field(0, ge=0)
@@ -191,6 +194,10 @@ class PosteriorHead(nn.Module):
         rate, trainable = options.dropout, options.learn_dropout
         self.linear = FastDropoutLinear(inputs, options.latent, rate=rate, trainable=trainable)
         self.spread = nn.Linear(inputs, options.latent) if options.spread == "head" else None
+        if options.posterior_std is not None:
+            if self.spread is None:
+                raise ConfigError("model.posterior_std needs a layer for it: model.spread=head")
+            nn.init.constant_(self.spread.bias, math.log(math.expm1(options.posterior_std)))
 
     def forward(self, hidden: Moments) -> Gaussian:
         """The mean, and the standard deviation that `LatentSequenceOptions.spread` asks for."""
