@@ -2,9 +2,9 @@
 
 python benchmarks/compare_music.py FOLDER MAT_FOLDER
 
-MAT_FOLDER holds JSB_Chorales.mat, Nottingham.mat and Piano_midi.mat. For each set and model a random search of
-short trainings, then a long one with the settings of the best; numbers of steps are such that all models take
-about as long. Whichever of the two is better on the validation split is scored on whole test sequences.
+MAT_FOLDER holds JSB_Chorales.mat, Nottingham.mat and Piano_midi.mat. For each set and model a random search
+of short trainings, then a long one with the settings of the best; numbers of steps are such that all models
+take about as long. Whichever of the two is better on the validation split is scored on whole test sequences.
 Denoising, imputation and synthesis follow on one set. What is in FOLDER already is not done again. Tables,
 numbers, pictures: benchmarks/results/music-MACHINE.
 """
@@ -82,7 +82,8 @@ def search(folder: Path, name: str, model: str) -> None:
     space = SHARED | {"model.dropout": DROPOUT[name]} | OF_MODEL[model]
     file = folder / f"{model}.toml"
     file.write_text("".join(f"{key} = {json.dumps(values)}\n" for key, values in space.items()), "utf-8")
-    settings = [f"train.steps={STEPS[model]}", f"train.validate_every={validate_every(name)}", "train.sample_every=1000"]
+    settings = [f"train.steps={STEPS[model]}", f"train.validate_every={validate_every(name)}"]
+    settings.append("train.sample_every=1000")
     if model != "fdrnn":
         settings.append(f"model.kl_warmup={STEPS[model]}")
     vidpred(

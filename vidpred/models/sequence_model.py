@@ -129,7 +129,7 @@ class SequenceModel(VideoModel):
     def recurrent(
         self, inputs: int, *, rate_in: float | None = None, trainable: bool = False, backwards: bool = False
     ) -> FastDropoutRNN:
-        """A recurrent network as the options ask for it, its inputs dropped at a rate of their own if given."""
+        """A recurrent network as the options ask for it; `rate_in` drops its inputs at a rate of their own."""
         options = self.options
         return FastDropoutRNN(
             inputs,
