@@ -78,7 +78,7 @@ class FDRNN(SequenceModel):
         """Feeds every predicted step back as the next input."""
         self.check_frames(context, at_least=1)
         frames = context.transpose(0, 1)
-        hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid_steps(frames, None))
+        hidden: Moments = self.memory(self.encoder(frames), valid_steps(frames, None))
         return self._after(Moments(*(moment[-1] for moment in hidden)), horizon, generator)
 
     @torch.no_grad()
@@ -90,7 +90,7 @@ class FDRNN(SequenceModel):
         predicted = []
         for _ in range(steps):
             step = self.emit(self.output(memory), generator)
-            memory = self.memory.step(Moments.of(self.encoder(step)), memory)
+            memory = self.memory.step(self.encoder(step), memory)
             predicted.append(step)
         return torch.stack(predicted, dim=1)
 
@@ -102,7 +102,7 @@ class FDRNN(SequenceModel):
 
     def _given(self, frames: Tensor, valid: Tensor | None) -> Moments:
         """What the steps follow, (T, N, C, H, W), given those before."""
-        hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
+        hidden: Moments = self.memory(self.encoder(frames), valid)
         start = self.memory.initial(frames.shape[1], hidden.mean)
         given: Moments = self.output(before_each(hidden, start))
         return given

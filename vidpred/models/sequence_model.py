@@ -129,7 +129,7 @@ class SequenceModel(VideoModel):
     def recurrent(
         self, inputs: int, *, rate_in: float | None = None, trainable: bool = False, backwards: bool = False
     ) -> FastDropoutRNN:
-        """A recurrent network as the options ask for it; `rate_in` drops its inputs at a rate of their own."""
+        """A recurrent network as the options ask for it; `rate_in` is that of dropping its inputs."""
         options = self.options
         return FastDropoutRNN(
             inputs,

@@ -41,7 +41,7 @@ class VOSP(LatentSequenceModel):
 
     def recognise(self, frames: Tensor, valid: Tensor | None) -> tuple[Posterior, Moments]:
         """The posterior, and h_0, ..., h_{T-1}, what is known before every step."""
-        hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
+        hidden: Moments = self.memory(self.encoder(frames), valid)
         start = self.memory.initial(frames.shape[1], hidden.mean)
         return self.posterior_of(self.posterior(hidden), valid), before_each(hidden, start)
 
@@ -78,7 +78,7 @@ class VOSP(LatentSequenceModel):
         self.check_frames(context, at_least=1)
         frames = context.transpose(0, 1)
         valid = valid_steps(frames, None)
-        hidden: Moments = self.memory(Moments.of(self.encoder(frames)), valid)
+        hidden: Moments = self.memory(self.encoder(frames), valid)
         posterior = self.posterior_of(self.posterior(hidden), valid)
         past = posterior.sample(generator) if sample else posterior.mean
         last = Moments(*(moment[-1] for moment in hidden))
@@ -97,6 +97,6 @@ class VOSP(LatentSequenceModel):
         predicted = []
         for z in self.prior.continue_from(past, steps, generator=generator, sample=sample):
             step = self.emit(self.generate(z, memory), generator)
-            memory = self.memory.step(Moments.of(self.encoder(step)), memory)
+            memory = self.memory.step(self.encoder(step), memory)
             predicted.append(step)
         return torch.stack(predicted, dim=1)

@@ -36,16 +36,14 @@ class VRAE(LatentSequenceModel):
 
     def recognise(self, frames: Tensor, valid: Tensor | None) -> tuple[Posterior, None]:
         """The posterior, which is all that the steps are generated from."""
-        x = Moments.of(self.encoder(frames))
+        x = self.encoder(frames)
         hidden = joined(self.recognise_forwards(x, valid), self.recognise_backwards(x, valid))
         return self.posterior_of(self.posterior(hidden), valid), None
 
     def generate(self, latents: Tensor, seen: None, valid: Tensor | None) -> Moments:
         """What the steps follow, (T, N, C, H, W), given all of z."""
-        z = Moments.of(latents)
-        given: Moments = self.output(
-            joined(self.generate_forwards(z, valid), self.generate_backwards(z, valid))
-        )
+        forwards, backwards = self.generate_forwards(latents, valid), self.generate_backwards(latents, valid)
+        given: Moments = self.output(joined(forwards, backwards))
         return given
 
     @torch.no_grad()
