@@ -238,7 +238,43 @@ def test_frames_go_through_the_encoder_and_decoder_of_the_vrnn(name: str) -> Non
     for key, value in net.named_parameters():
         assert value.grad is not None, key
         assert value.grad.isfinite().all(), key
+        assert value.grad.any() or "rate" in key, key
     assert net.predict(frames, 3).shape == (2, 3, 1, 16, 16)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("coder", [{}, {"widths": (4, 8), "kernels": (3, 3)}])
+def test_fresh_values_are_as_likely_as_the_output_bias_says(name: str, coder: dict[str, Any]) -> None:
+    """Whatever the scale of the weights; behind a decoder the layers before it still learn."""
+    net = create_model(name, "tiny", size=16, weight_std_in=0.01, output_bias=-2.0, **coder)
+    frames = torch.rand(2, 5, 1, 16, 16)
+    expected = net.predict(frames, 3)
+    assert expected.logit().mean().item() == pytest.approx(-2, abs=0.3)
+    net.loss(frames)["loss"].backward()
+    assert net.output.linear.weight.grad.any()
+
+
+def test_a_process_is_as_smooth_as_its_length_says() -> None:
+    near, far = (
+        model("vosp", prior="rbf", prior_length=length, prior_jitter=0.01, latent=4).prior.covariance(5)
+        for length in (1.0, 20.0)
+    )
+    torch.testing.assert_close(near.diagonal(), torch.full((5,), 1.01, dtype=torch.float64))
+    assert near[0, 4] < 0.01 < 0.9 < far[0, 4]
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_half_precision_leaves_the_divergence_its_own(name: str) -> None:
+    """1 - v and v of the chain cancel: rounded to bfloat16, z would tell for nothing."""
+    net = create_model(name, "tiny", size=(1, 12), hidden=7, posterior="chain", spread="head").eval()
+    with torch.no_grad():
+        net.posterior.spread.bias.fill_(20.0)
+    frames = rolls().float()
+    expected = net.loss(frames)["kl"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = net.loss(frames)["kl"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -266,6 +302,15 @@ def test_training_learns_a_repeating_chord(name: str) -> None:
         ("vosp", {"prior": "rbf"}, "'chain' needs the prior 'wiener', got 'rbf'"),
         ("fdrnn", {"dropout": 1.0}, "dropout"),
         ("vrae", {"dropout": 0.0}, "learn"),
+        ("vosp", {"dropout": 0.0, "learn_dropout": False, "spread": "dropout"}, "model.spread=head"),
+        ("vosp", {"posterior_std": 0.1, "spread": "dropout"}, "model.spread=head"),
+        ("vrae", {"prior_length": 3.0}, "'wiener' has no length, got model.prior_length=3"),
+        ("vrae", {"prior_jitter": 0.1}, "'wiener' has no jitter, got model.prior_jitter=0.1"),
+        (
+            "vrae",
+            {"prior": "white", "posterior": "independent", "prior_length": 3.0},
+            "'white' has no length",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(name: str, options: dict[str, Any], message: str) -> None:

@@ -143,6 +143,13 @@ def test_long_walks_are_exact_in_single_precision() -> None:
     torch.testing.assert_close(single.double(), exact, rtol=1e-5, atol=0)
 
 
+def test_a_longer_sequence_before_changes_nothing() -> None:
+    """What is computed for the longest sequence serves the shorter ones."""
+    q, fresh, used = posterior(7, 2, 3), GaussianProcessPrior("rbf"), GaussianProcessPrior("rbf")
+    used.sample(30, 1, 1)
+    torch.testing.assert_close(used.kl(q), fresh.kl(q), rtol=1e-9, atol=0)
+
+
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(ConfigError, match="did you mean 'wiener'"):
         GaussianProcessPrior("winer")

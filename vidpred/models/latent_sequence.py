@@ -7,7 +7,6 @@ from abc import abstractmethod
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -19,7 +18,7 @@ from vidpred.models.sequence_model import (
     over_valid,
     valid_steps,
 )
-from vidpred.nn.distributions import SMALLEST_STD, Gaussian
+from vidpred.nn.distributions import SMALLEST_STD, Gaussian, positive_std
 from vidpred.nn.fast_dropout import FastDropoutLinear, Moments
 from vidpred.nn.sequence_priors import (
     GaussianProcessPrior,
@@ -39,6 +38,10 @@ class LatentSequenceOptions(SequenceOptions):
     """Rate at which fast dropout drops z where it enters the generating network; absent: `dropout`."""
     prior: Literal["wiener", "white", "rbf", "ornstein-uhlenbeck"] = "wiener"
     """What z_1, ..., z_T follow, every dimension by itself (section 3.3)."""
+    prior_length: float | None = Field(None, gt=0)
+    """Of the correlation in steps, for ``rbf`` and ``ornstein-uhlenbeck``; absent: 10."""
+    prior_jitter: float | None = Field(None, ge=0)
+    """White noise that is part of the process, for all but ``wiener``; absent: 1e-4 for ``rbf``, else 0."""
     posterior: Literal["independent", "chain"] = "independent"
     """Whether the posterior of z is independent over time, as in the paper, or a Markov chain that leans on
     the Wiener prior where a step tells little (`WienerPosterior`; ours)."""
@@ -80,10 +83,7 @@ class LatentSequenceModel(SequenceModel):
 
     def __init__(self, channels: int, size: tuple[int, int], options: LatentSequenceOptions) -> None:
         super().__init__(channels, size, options)
-        wiener = options.prior == "wiener"
-        if options.posterior == "chain" and not wiener:
-            raise ConfigError(f"a posterior 'chain' needs the prior 'wiener', got '{options.prior}'")
-        self.prior: SequencePrior = WienerPrior() if wiener else GaussianProcessPrior(options.prior)
+        self.prior = _prior(options)
         self.kl_weight = 1.0
         self.stochastic = True
 
@@ -186,12 +186,33 @@ class LatentSequenceModel(SequenceModel):
         return self.output.expected(self.generate(posterior.mean, seen, valid)).transpose(0, 1)
 
 
+def _prior(options: LatentSequenceOptions) -> SequencePrior:
+    """The prior that the options ask for. Raises `ConfigError` where they contradict each other."""
+    wiener = options.prior == "wiener"
+    if options.posterior == "chain" and not wiener:
+        raise ConfigError(f"a posterior 'chain' needs the prior 'wiener', got '{options.prior}'")
+    if options.prior_length is not None and options.prior not in ("rbf", "ornstein-uhlenbeck"):
+        raise ConfigError(
+            f"the prior '{options.prior}' has no length, got model.prior_length={options.prior_length:g}"
+        )
+    if wiener:
+        if options.prior_jitter is not None:
+            raise ConfigError(
+                f"the prior 'wiener' has no jitter, got model.prior_jitter={options.prior_jitter:g}"
+            )
+        return WienerPrior()
+    length = 10.0 if options.prior_length is None else options.prior_length
+    return GaussianProcessPrior(options.prior, length=length, jitter=options.prior_jitter)
+
+
 class PosteriorHead(nn.Module):
     """Hidden moments (..., inputs) -> what they tell of z, a Gaussian of (..., latent)."""
 
     def __init__(self, inputs: int, options: LatentSequenceOptions) -> None:
         super().__init__()
         rate, trainable = options.dropout, options.learn_dropout
+        if options.spread == "dropout" and rate == 0 and not trainable:
+            raise ConfigError("without dropout the posterior needs a spread of its own: model.spread=head")
         self.linear = FastDropoutLinear(inputs, options.latent, rate=rate, trainable=trainable)
         self.spread = nn.Linear(inputs, options.latent) if options.spread == "head" else None
         if options.posterior_std is not None:
@@ -204,4 +225,4 @@ class PosteriorHead(nn.Module):
         given = self.linear(hidden)
         if self.spread is None:
             return Gaussian(given.mean, (given.var + SMALLEST_STD**2).sqrt())
-        return Gaussian(given.mean, F.softplus(self.spread(hidden.mean)) + SMALLEST_STD)
+        return Gaussian(given.mean, positive_std(self.spread(hidden.mean)))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vidpred.models.base import ModelOptions, VideoModel, require_divisible
 from vidpred.nn import FrameDecoder, FrameEncoder
+from vidpred.nn.distributions import at_least_single
 from vidpred.nn.fast_dropout import FastDropoutLinear, FastDropoutRNN, Moments, expected_sigmoid_logits
 
 
@@ -36,8 +37,9 @@ class SequenceOptions(ModelOptions):
     spectral_radius: float | None = Field(1.1, gt=0)
     """Largest absolute eigenvalue of fresh recurrent weights; absent: as drawn."""
     incoming: int | None = Field(None, gt=0)
-    """Fresh weights of a unit that are not zero; absent: all."""
+    """Fresh recurrent weights of a unit that are not zero; absent: all."""
     output_bias: float = -0.8
+    """Of the values of a Bernoulli output, in a fresh model."""
     decoding: Literal["mean", "sample"] = "mean"
     """Whether a predicted step is what is expected, or drawn; either is the next input."""
 
@@ -61,17 +63,20 @@ class StepOutput(nn.Module):
             self.decoder = FrameDecoder(channels, size, options.widths, options.kernels)
             features = self.decoder.features
         self.linear = FastDropoutLinear(inputs, features, rate=options.dropout)
-        nn.init.normal_(self.linear.weight, std=options.weight_std_in)
-        assert self.linear.bias is not None
-        nn.init.constant_(self.linear.bias, options.output_bias if self.bernoulli else 0.0)
+        last: nn.Module = self.linear
+        if self.decoder is None:
+            nn.init.normal_(self.linear.weight, std=options.weight_std_in)
+        else:
+            last = self.decoder.layers[-1]
+        assert isinstance(last.bias, Tensor)
+        nn.init.constant_(last.bias, options.output_bias if self.bernoulli else 0.0)
         self.spread = None if self.bernoulli else nn.Parameter(torch.zeros(channels, 1, 1))
 
     def forward(self, hidden: Moments) -> Moments:
         """The parameters: logits and zeros, or means and variances, (..., C, H, W)."""
         given = self.linear(hidden)
         if self.decoder is not None:
-            mean = self.decoder(F.relu(given.mean))
-            given = Moments.of(mean)
+            given = Moments.of(at_least_single(self.decoder(F.relu(given.mean))))
         else:
             given = Moments(*(moment.unflatten(-1, self.shape) for moment in given))
         if self.spread is None:

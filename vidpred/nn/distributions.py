@@ -47,10 +47,17 @@ class GaussianHead(nn.Module):
 
     def forward(self, x: Tensor) -> Gaussian:
         """(..., features) -> Gaussian of (..., latent)."""
-        mean, spread = self.mean(x), self.spread(x)
-        # Under autocast the layers answer in half precision, too coarse for a divergence.
-        precise = torch.promote_types(mean.dtype, torch.float32)
-        return Gaussian(mean.to(precise), F.softplus(spread.to(precise)) + SMALLEST_STD)
+        return Gaussian(at_least_single(self.mean(x)), positive_std(self.spread(x)))
+
+
+def positive_std(spread: Tensor) -> Tensor:
+    """What a layer says of the standard deviations, any number, -> softplus(spread) + `SMALLEST_STD`."""
+    return F.softplus(at_least_single(spread)) + SMALLEST_STD
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """Under autocast layers answer in half precision, too coarse for a divergence: the same as float32."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 SMALLEST_STD = 1e-4

@@ -220,8 +220,8 @@ class WienerPosterior:
 class GaussianProcessPrior(SequencePrior):
     """A Gaussian process with a kernel k(t, r) over the steps t, r = 1, 2, ... (seed 003, sec. 3.3).
 
-    The Cholesky factor is computed once for each length, O(T³), in float64; a sequence then costs O(T²). That
-    suits some hundred steps.
+    The Cholesky factor is computed once for the longest sequence, O(T³), in float64; a sequence then costs
+    O(T²). That suits some hundred steps.
 
     Args:
         kernel: a name in `KERNELS`.
@@ -245,7 +245,7 @@ class GaussianProcessPrior(SequencePrior):
         self.jitter = KERNELS[kernel].jitter if jitter is None else jitter
         if self.jitter < 0:
             raise ConfigError(f"the jitter of a prior must be >= 0, got {jitter}")
-        self._factors: dict[tuple[int, torch.device], _Factor] = {}
+        self._factors: dict[torch.device, _Factor] = {}
 
     def covariance(self, steps: int) -> Tensor:
         """Of a component over the steps 1..steps, (steps, steps), float64."""
@@ -301,8 +301,8 @@ class GaussianProcessPrior(SequencePrior):
         return future.to(z_past.dtype)
 
     def _factor(self, steps: int, device: torch.device) -> _Factor:
-        key = steps, device
-        if key not in self._factors:
+        known = self._factors.get(device)
+        if known is None or len(known.lower) < steps:
             lower, failed = torch.linalg.cholesky_ex(self.covariance(steps))
             if failed:
                 raise ConfigError(
@@ -311,8 +311,11 @@ class GaussianProcessPrior(SequencePrior):
                 )
             whitening = torch.linalg.solve_triangular(lower, torch.eye(steps).to(lower), upper=False)
             log_diagonal = lower.diagonal().log().view(-1, 1, 1)
-            self._factors[key] = _Factor(*(part.to(device) for part in (lower, whitening, log_diagonal)))
-        return self._factors[key]
+            known = _Factor(*(part.to(device) for part in (lower, whitening, log_diagonal)))
+            self._factors[device] = known
+        return _Factor(
+            known.lower[:steps, :steps], known.whitening[:steps, :steps], known.log_diagonal[:steps]
+        )
 
 
 class _Factor(NamedTuple):
