@@ -184,6 +184,10 @@ def test_the_papers_rows_are_those_of_the_data(fresh, tmp_path):
         other = rolls.write_rolls(tmp_path / "y.h5", splits, sources=sources)
         assert experiment("likelihood", run, f"--data={other}") == 0
         assert ("paper's" in table.read_text()) == recognised
+    known = rolls.write_rolls(tmp_path / "z.h5", splits, sources={"Nottingham.mat": ""})
+    for part in ("--split=train", "--count=3"):  # table 1 is about the whole test split
+        assert experiment("likelihood", run, f"--data={known}", part) == 0
+        assert "paper's" not in table.read_text()
 
 
 def test_densities_have_no_baselines_and_no_company(fresh, capsys):
@@ -205,7 +209,7 @@ def test_a_trained_vosp_cleans_better_than_what_looks_at_one_value(trained):
     scores, online = found["scores"], found["online"]
     assert online == {"vosp": "yes", "vrae": "no"}
     for run in ("vosp", "vrae"):
-        assert scores[run]["f1"] > scores["noisy input"]["f1"] + 0.2
+        assert scores[run]["f1"] > scores["noisy input"]["f1"] + 0.1
         for baseline in ("noisy input", "previous noisy step", "marginals of training"):
             assert scores[run]["log_likelihood"] > scores[baseline]["log_likelihood"]
     alone = scores["one noisy value alone"]
@@ -432,7 +436,10 @@ def test_all_of_it_on_frames(frames_run):
     assert experiment("synthesis", frames_run, "--steps=4", "--count=2") == 0
     folder = frames_run / "experiments"
     assert results(frames_run, "likelihood")["sequences"] == 5
-    assert "paper's" not in (folder / "likelihood" / "table.md").read_text()
+    table = (folder / "likelihood" / "table.md").read_text()
+    assert "paper's" not in table
+    assert "## Cross-entropy" in table  # of grey values
+    assert "exact" not in table
     scores = results(frames_run, "denoise")["results"]["scores"]
     assert scores["one noisy value alone"]["f1"] > scores["noisy input"]["f1"]
     for name in ("denoise/sequence-0.png", "impute/sequence-1.png", "synthesis/samples-0.png"):
@@ -486,7 +493,7 @@ def test_data_that_do_not_fit(fresh, frames_run, tmp_path, capsys):
     assert "no split 'val'" in mistake(capsys, 1, "likelihood", run, f"--data={silent}", "--split=val")
     without = rolls.write_rolls(tmp_path / "without.h5", {"test": rolls.rolls("test")})
     assert experiment("likelihood", run, f"--data={without}") == 0  # counts are those of the run's own data
-    assert "no split 'train'" in mistake(capsys, 1, "synthesis", run, f"--data={without}")
+    assert experiment("synthesis", run, f"--data={without}", "--steps=3") == 0
     told = mistake(capsys, 1, "denoise", frames_run, f"--data={silent}")
     assert "expects frames of 1 channel, 32x32, but those of" in told
     assert "none.h5 does not exist" in mistake(capsys, 1, "impute", run, "--data=none.h5")

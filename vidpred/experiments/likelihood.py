@@ -51,14 +51,16 @@ _SOURCES = {
 """Names of the files that hold the paper's data, with ``-`` for ``_``; other grids of JSB are other data."""
 
 _BOUND, _EXACT = "upper bound", "exact"
+_GREY = {_BOUND: "bound on the cross-entropy", _EXACT: "cross-entropy"}
+"""What they are where values lie between 0 and 1: p^x (1 - p)^(1 - x) is no density over them."""
 
 
 def likelihood(workspace: Workspace, split: str = "test", published: str | None = None) -> list[Table]:
     """The negative log-likelihood of each run, or upper bounds on it, beside simple baselines.
 
     Args:
-        published: the data set of the paper whose rows stand beside; by default the one that the names of
-            the data file's sources tell, if any.
+        published: the data set of the paper whose rows stand beside; by default, for the whole test split,
+            the one that the names of the data file's sources tell, if any.
 
     Raises:
         ConfigError: a run of another model, runs with probabilities beside runs with densities, or an
@@ -84,21 +86,26 @@ def likelihood(workspace: Workspace, split: str = "test", published: str | None 
         if "weighted" in of_run:
             named = f"{run.name}, {workspace.setting.samples} samples together"
             rows.append(_row(named, _BOUND, of_run, "weighted"))
-    bernoulli = counted == {True}
+    bernoulli, grey = counted == {True}, False
     if bernoulli:
-        parts["baselines"] = workspace.part("baselines", partial(_baselines, workspace, whole))
+        counts = workspace.part("baselines", partial(_baselines, workspace, whole))
+        grey = bool(counts["grey"])
+        parts["baselines"] = {key: counts[key] for key in counts.keys() - {"grey"}}
         rows.append(_row("marginals of training", _EXACT, parts["baselines"], "marginal"))
         rows.append(_row("Markov chain of each value", _EXACT, parts["baselines"], "chain"))
-        published = published or _recognised(workspace)
+        if published is None and split == "test" and workspace.count == len(whole):
+            published = _recognised(workspace)
         rows += [
             [f"paper's {name}", _BOUND if value.startswith("<") else _EXACT, value, ""]
             for name, value in PAPER.get(published or "", {}).items()
         ]
+    if grey:
+        rows = [[name, _GREY[what], *numbers] for name, what, *numbers in rows]
     table = Table(
-        "Negative log-likelihood",
+        "Cross-entropy" if grey else "Negative log-likelihood",
         ["", "", "nats per step", "mean over sequences"],
         rows,
-        workspace.note(_note(workspace, whole, bernoulli, published)),
+        workspace.note(_note(workspace, whole, bernoulli, grey, published)),
     )
     workspace.finish(
         [table],
@@ -141,11 +148,16 @@ def _measure(workspace: Workspace, run: Run, whole: WholeSequences) -> Arrays:
 
 
 def _baselines(workspace: Workspace, whole: WholeSequences) -> Arrays:
+    """Nats of every sequence, (N,) each, and whether any value lies between 0 and 1, ()."""
     chains = training_chains(workspace)
     found = np.zeros((workspace.count, 2))
+    grey = False
     for numbers in whole.in_groups(workspace.count, workspace.setting.batch):
-        found[numbers] = [chains.log_likelihoods(sequence) for sequence in whole.read(numbers)]
+        sequences = whole.read(numbers)
+        found[numbers] = [chains.log_likelihoods(sequence) for sequence in sequences]
+        grey = grey or any(((sequence > 0) & (sequence < 1)).any() for sequence in sequences)
     return {
+        "grey": np.array(grey),
         "marginal": -found[:, 0],
         "chain": -found[:, 1],
         "steps": whole.lengths[: workspace.count],
@@ -184,23 +196,36 @@ def _numbers(part: Arrays) -> Mapping[str, Mapping[str, object]]:
     }
 
 
-def _note(workspace: Workspace, whole: WholeSequences, bernoulli: bool, published: str | None) -> str:
+def _note(
+    workspace: Workspace, whole: WholeSequences, bernoulli: bool, grey: bool, published: str | None
+) -> str:
     note = (
         f"Nats ± standard error over the {workspace.count} whole sequences of {whole.source}, "
         f"{whole.lengths[: workspace.count].sum()} steps. Per step: all nats over all steps; mean over "
-        "sequences: of every sequence's own nats per step, which gives short ones the same weight. The upper "
-        f"bounds are from {workspace.setting.samples} sample(s) of z; 'together' is the importance-weighted "
-        "bound (Burda et al. 2016). "
+        "sequences: of every sequence's own nats per step, which gives short ones the same weight. "
     )
+    samples = workspace.setting.samples
+    if samples > 1:
+        note += (
+            f"The bounds are means over {samples} samples of z; 'together' is the importance-weighted bound "
+            "(Burda et al. 2016). "
+        )
+    else:
+        note += "The bounds are from one sample of z. "
     if not bernoulli:
         return note + "These are densities of values, for which the baselines have no counterpart."
     note += (
         "Marginals and chains are counted in the training split, (ones + 1/2) / (count + 1), so that none "
         "is 0 or 1."
     )
+    if grey:
+        note += (
+            " Some values lie between 0 and 1, where x log p + (1 - x) log (1 - p) is minus a cross-entropy, "
+            "not the logarithm of a density."
+        )
     if published:
         note += (
             f" The paper's rows (Bayer & Osendorfer 2014, table 1, {published}) are as printed, of its own "
-            "runs; it does not say which of the two means they are."
+            "runs on the test split; it does not say which of the two means they are."
         )
     return note

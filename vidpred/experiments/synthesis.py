@@ -17,7 +17,7 @@ from vidpred.data.midi import load_mido, write_midi
 from vidpred.data.notes import LOWEST_NOTE, as_roll
 from vidpred.errors import ConfigError
 from vidpred.experiments.sequence_pictures import shown, write_rows
-from vidpred.experiments.whole_sequences import ON, noise, open_whole, training_sequences
+from vidpred.experiments.whole_sequences import ON, noise, open_whole, training_file, training_sequences
 from vidpred.experiments.workspace import Arrays, Workspace
 from vidpred.progress import progress_bar
 from vidpred.runs import Run
@@ -92,7 +92,7 @@ def synthesis(workspace: Workspace, steps: int = 200) -> list[Table]:
     """
     if steps < 1:
         raise ConfigError(f"--steps must be at least 1, got {steps}")
-    training = open_whole(replace(workspace, count=1), "train", MODELS)
+    training = open_whole(replace(workspace, count=1, file=training_file(workspace)), "train", MODELS)
     if training.are_rolls:
         load_mido()
     parts = {

@@ -148,15 +148,17 @@ def is_bernoulli(run: Run) -> bool:
     return bool(run.config.model.output == "bernoulli")  # type: ignore[attr-defined]
 
 
+def training_file(workspace: Workspace) -> Path | None:
+    """The data file if it has a training split; None: take what the first run has learnt from."""
+    if workspace.file is None:
+        return None
+    with open_dataset(workspace.file) as opened:
+        return workspace.file if "train" in opened else None
+
+
 def training_sequences(workspace: Workspace) -> Iterator[NDArray[np.float32]]:
-    """Up to 1,000 of the training split, of the data file or, where it has none, of what the first run
-    has learnt from.
-    """
-    trained_on, file = workspace.runs[0].config.data, workspace.file
-    if file is not None:
-        with open_dataset(file) as opened:
-            file = file if "train" in opened else None
-    training = WholeSequences(trained_on, file, "train")
+    """Up to 1,000 of the training split, in `training_file`."""
+    training = WholeSequences(workspace.runs[0].config.data, training_file(workspace), "train")
     for first in range(0, min(len(training), _ENOUGH_FOR_COUNTS), 100):
         yield from training.read(range(first, min(first + 100, len(training), _ENOUGH_FOR_COUNTS)))
 
