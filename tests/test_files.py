@@ -99,6 +99,17 @@ def test_what_cannot_be_written_is_known_beforehand(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_what_is_read_is_not_overwritten(tmp_path: Path) -> None:
+    read, other = tmp_path / "read", tmp_path / "other"
+    read.touch()
+    (tmp_path / "link").symlink_to(read)
+    require_writable(read, [other, None])
+    require_writable(other, [read])
+    for same in (read, tmp_path / "link", tmp_path / "." / "read"):
+        with pytest.raises(OutputError, match=r"would replace what is read from .*read: choose another"):
+            require_writable(same, [other, read])
+
+
 def test_numbers_that_json_does_not_know_become_null() -> None:
     values = {"a": np.array([1.0, np.nan]), "b": [np.inf, (2, "x")], "c": np.float32(0.5), "d": None}
     assert without_nan(values) == {"a": [1.0, None], "b": [None, [2, "x"]], "c": 0.5, "d": None}

@@ -49,6 +49,12 @@ class TrainingError(VidpredError):
     """Training that cannot go on, for example because the loss is no longer finite."""
 
 
+class Interrupted(VidpredError):  # noqa: N818, nothing went wrong
+    """Long work that was stopped on request: how it is gone on with."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> ConfigError:
     """Builds the error for a name that is not among `choices`, with the nearest one suggested."""
     known = sorted(choices)

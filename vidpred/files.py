@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,18 @@ def replacing(final: str | os.PathLike[str]) -> Iterator[Path]:
         _remove(temporary)
 
 
-def require_writable(final: Path) -> None:
+def require_writable(final: Path, inputs: Iterable[Path | None] = ()) -> None:
     """Raises `OutputError` where `final` cannot be written; to be asked before long work.
 
     Permissions do not tell everything, so a file without a name is made in the folder, or in the nearest
     one that is there already.
+
+    Args:
+        inputs: what is read; it must not be `final`, which would replace it.
     """
+    for read in inputs:
+        if read is not None and read.exists() and final.exists() and final.samefile(read):
+            raise OutputError(f"{final} would replace what is read from {read}: choose another output")
     folder = next(parent for parent in final.parents if parent.exists())
     if final.is_dir():
         raise cannot_write(final, IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)))

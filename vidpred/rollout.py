@@ -28,7 +28,7 @@ from vidpred.viz.flow import write_flow
 from vidpred.viz.frames import as_uint8
 from vidpred.viz.gif import write_gif
 from vidpred.viz.mp4 import write_mp4
-from vidpred.viz.piano_roll import write_roll_sheet
+from vidpred.viz.piano_roll import MOST_ROLLS, write_roll_sheet
 
 FORMATS = (".gif", ".mp4", ".png", ".mid", ".h5", ".npy")
 TEMPO = 120.0
@@ -227,6 +227,8 @@ def check_music(path: Path, frame_shape: Sequence[int], futures: int, every: int
         )
     if ending == ".png" and is_music and every is not None:
         raise ConfigError("a picture of piano rolls shows every step: leave out --every")
+    if ending == ".png" and is_music and futures > MOST_ROLLS // 2:
+        raise ConfigError(f"a picture holds at most {MOST_ROLLS // 2} futures of music, got {futures}")
 
 
 def _either() -> str:

@@ -150,7 +150,8 @@ def open_sequences(
         file: a data file, or a ``.npy`` or ``.npz`` file of clips, which has no splits.
         split: ``train``, ``val`` or ``test``.
         length: of sequences made on the fly, and of windows where those of a file differ in length.
-        least: the length of windows where none of `length` fits; None: that is an error.
+        least: the least length of windows where none of `length` fits, which then have that of the shortest
+            sequence, so that as much is known of what followed as can be; None: that is an error.
         with_labels: read the labels too.
 
     Raises:
@@ -170,7 +171,7 @@ def open_sequences(
         digests = opened.attributes.get("sha256", {})
         steps_per_beat = opened.attributes.get("config", {}).get("steps_per_beat", 1)
         if least is not None and opened[split].longest < length:
-            length = least
+            length = max(least, opened[split].shortest)
     dataset = FrameDataset(file, split=split, with_labels=with_labels, length=length)
     kind = f", windows of {length} frames" if dataset.windowed else ""
     return Sequences(dataset, f"{file} ({split}{kind})", digests, steps_per_beat)

@@ -39,9 +39,12 @@ def test_debug_shows_the_traceback_of_its_own_call_only() -> None:
     assert vidpred(["train", "--resume", "nowhere"]) == 1
 
 
-def test_an_interruption_has_its_own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_has_its_own_code_and_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vidpred.training.resolve_settings", interrupted)
     assert vidpred(["train", "vrnn"]) == 130
+    assert capsys.readouterr().err == "vidpred: interrupted\n"

@@ -108,6 +108,30 @@ def test_a_rollout_can_be_heard(trained, tmp_path, chorales):
     np.testing.assert_array_equal(roll[:6], windows[1][:6, 0, 0] > 0)
 
 
+def test_notes_that_can_be_drawn_are_drawn(make_run, tmp_path, chorales):
+    """Means hardly ever reach 1/2, and a file of them would be silent."""
+    pytest.importorskip("mido")
+    run = make_run("vosp", "vosp", f"data.file={chorales}", "train.context=0")
+    given = ["rollout", str(run), *ROLLOUT, "--samples=1"]
+    for name, more in (("x", []), ("mean", ["--deterministic"]), ("said", ["--set=model.decoding=mean"])):
+        assert vidpred([*given, *more, f"--out={tmp_path / name}.mid"]) == 0
+    assert vidpred([*given, "--set=model.decoding=sample", f"--out={tmp_path / 'x.npy'}"]) == 0
+    rolls = {name: read_midi(tmp_path / f"{name}.mid", steps_per_beat=1)[0] for name in ("x", "mean", "said")}
+    np.testing.assert_array_equal(rolls["x"][6:], np.load(tmp_path / "x.npy")[0, 0, :, 0, 0] > 127)
+    assert rolls["x"][6:].any()
+    assert not rolls["mean"][6:].any()
+    assert not rolls["said"][6:].any()
+
+
+def test_what_is_read_is_not_overwritten(trained, chorales, tmp_path, capsys):
+    before = chorales.read_bytes()
+    assert vidpred(["rollout", str(trained), *ROLLOUT, f"--out={chorales}"]) == 1
+    assert vidpred(["evaluate", str(trained), *ROLLOUT, f"--data={chorales}", f"--json={chorales}"]) == 1
+    told = capsys.readouterr().err
+    assert told.count(f"{chorales} would replace what is read from {chorales}") == 2
+    assert chorales.read_bytes() == before
+
+
 def test_only_music_can_be_heard(make_run, tmp_path, capsys):
     run = make_run("a", "rnn")
     assert vidpred(["rollout", str(run), *ROLLOUT, f"--out={tmp_path / 'x.mid'}"]) == 2
@@ -117,10 +141,11 @@ def test_only_music_can_be_heard(make_run, tmp_path, capsys):
     )
 
 
-def test_music_is_evaluated_without_ssim(trained, tmp_path):
+def test_music_is_evaluated_without_ssim(trained, tmp_path, capsys):
     out = tmp_path / "x.json"
     assert vidpred(["evaluate", str(trained), *ROLLOUT, "--conventions=openstl", f"--json={out}"]) == 0
     report = json.loads(out.read_text())
     assert "bce_frame" in report["metrics"]
     assert "openstl.mse" in report["metrics"]
     assert not [name for name in report["metrics"] if "ssim" in name]
+    assert "SSIM" not in capsys.readouterr().out

@@ -188,6 +188,7 @@ def test_classes_and_their_groups_have_names(tmp_path):
     [
         ("offsets", [0, 5, 305, 307], "offsets go to 307, beyond its 306 frames"),
         ("offsets", [0, 305, 5, 306], "offsets do not rise from 0"),
+        ("offsets", [0.0, 3.5, 5.0, 306.0], "offsets do not rise from 0 in whole numbers"),
         ("strides", [3, 0], "strides are not 3 numbers >= 0"),
         ("strides", [3, 0, -1], "strides are not 3 numbers >= 0"),
     ],
@@ -258,6 +259,14 @@ def test_an_empty_split_is_told(good):
         file["val/frames"] = np.zeros((0, 4, 1, 6, 5), np.uint8)
     with open_dataset(good) as file, pytest.raises(DataError, match=r"the split 'val' of .* is empty"):
         file["val"]
+
+
+@pytest.mark.parametrize("text", ["{", "[1]"])
+def test_attributes_that_cannot_be_are_told(good, text):
+    with h5py.File(good, "r+") as file:
+        file.attrs["config"] = text
+    with pytest.raises(DataError, match=r"data\.h5 is damaged: .*JSON"):
+        open_dataset(good)
 
 
 def test_frames_of_another_type_are_told(good):

@@ -77,7 +77,9 @@ def test_a_sheet_has_the_truth_and_every_sample_of_every_sequence(tmp_path, draw
     context[1, 2, 0, 0, 45] = predicted[1, 0, 6, 0, 0, 40] = truth[0, 3, 0, 0, 30] = 255
     write_roll_sheet(tmp_path / "x.png", context, predicted, truth)
     axes = drawn[0].axes
-    assert [axis.get_ylabel() for axis in axes] == 2 * ["truth", "sample 1", "sample 2"]
+    assert [axis.get_ylabel() for axis in axes] == [
+        f"{row}\n({sequence} of 2)" for sequence in (1, 2) for row in ("truth", "sample 1", "sample 2")
+    ]
     assert [bars(axis) for axis in axes[:2]] == [
         [(0.5, 3.5, CONTEXT), (3.5, 7.5, TRUTH)],
         [(0.5, 3.5, CONTEXT), (3.5, 10.5, PREDICTION)],
@@ -112,6 +114,8 @@ def test_long_rolls_stay_on_a_page_and_short_ones_are_legible(tmp_path):
 def test_what_cannot_be_drawn_is_told(tmp_path):
     with pytest.raises(ConfigError, match="at least one roll"):
         write_piano_rolls(tmp_path / "x.png", [])
+    with pytest.raises(ConfigError, match="at most 100 piano rolls, got 101"):
+        write_piano_rolls(tmp_path / "x.png", [Roll("a", np.zeros((4, 88)))] * 101)
     for shape in ((0, 88), (4, 1, 88)):
         with pytest.raises(ConfigError, match=r"must be \(T, keys\) and not empty"):
             Roll("a", np.zeros(shape))

@@ -95,7 +95,7 @@ def evaluate(
     kept = json and json.with_suffix(".scores.h5")
     for output in (json, kept, csv, curve, study and study / "study.json"):
         if output:
-            require_writable(output)
+            require_writable(output, [data])
     if study and split != "test":
         raise ConfigError(f"--study compares the split test with val, got --split {split}")
     runs = load_runs(run, usage or [])

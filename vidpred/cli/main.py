@@ -19,7 +19,7 @@ from vidpred.cli.info import info
 from vidpred.cli.rollout import rollout
 from vidpred.cli.search import search
 from vidpred.cli.train import train
-from vidpred.errors import ExitCode, VidpredError
+from vidpred.errors import ExitCode, Interrupted, VidpredError
 
 # Typer exports only subclasses of click's UsageError, and click itself may be part of typer.
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -79,14 +79,16 @@ def run(arguments: list[str] | None = None) -> int:
         path = context.command_path if context else "vidpred"
         return _say(f"{message} (see '{path} --help')", ExitCode.USAGE)
     except VidpredError as error:
-        if _shown.traceback:
+        if _shown.traceback and not isinstance(error, Interrupted):
             raise
         return _say(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted", ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
+    if code == ExitCode.INTERRUPTED:  # Typer makes a code of Ctrl-C, without a word
+        return _say("interrupted", code)
     return int(code or ExitCode.DONE)
 
 

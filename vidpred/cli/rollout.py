@@ -50,7 +50,8 @@ def rollout(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A .gif, .mp4, .png, .mid (of music), .h5 or .npy file.",
+            help="A .gif, .mp4, .png, .mid (of music), .h5 or .npy file. The notes of a .mid are drawn, "
+            "unless the prediction is --deterministic.",
             show_default="RUN/rollout.gif, or .png of music",
         ),
     ] = None,
@@ -78,6 +79,7 @@ def rollout(
     from vidpred.data.notes import ROLL_SHAPE
     from vidpred.device import find_device
     from vidpred.files import require_writable
+    from vidpred.models.registry import model_class
     from vidpred.rollout import (
         TEMPO,
         check_format,
@@ -90,9 +92,12 @@ def rollout(
     from vidpred.sequences import open_sequences, open_video, wants_labels
 
     [opened] = load_runs([run], usage or [])
+    to_midi = out is not None and out.suffix.lower() == ".mid"
+    if to_midi and not deterministic and "decoding" in model_class(opened.config.name).usage:
+        # Means rarely reach 1/2, from where on a note sounds.
+        [opened] = load_runs([run], ["model.decoding=sample", *(usage or [])])
     frame_shape = (opened.config.channels, *opened.config.size)
     out = out or run / f"rollout.{'png' if frame_shape == ROLL_SHAPE else 'gif'}"
-    to_midi = out.suffix.lower() == ".mid"
     samples = samples or (1 if to_midi else 5)
     if data and video:
         raise ConfigError("--data and --video are both given: one of them says what to continue")
@@ -101,9 +106,10 @@ def rollout(
     tempo = TEMPO if tempo is None else tempo
     check_format(out)
     check_music(out, frame_shape, count * samples, every)
+    learnt_from = opened.config.data.file
     for output in (out, flow):
         if output:
-            require_writable(output)
+            require_writable(output, [data, video, Path(learnt_from) if learnt_from else None])
     if flow and flow.resolve() == out.resolve():
         raise ConfigError(f"--out and --flow are the same file, {out}")
     model = opened.model.to(find_device(device))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vidpred.cli.options import Device
-from vidpred.errors import ConfigError, ExitCode
+from vidpred.errors import ConfigError, Interrupted
 
 
 def train(
@@ -60,8 +60,7 @@ def train(
         runs.create(path, resolved)
     outcome = training.train(path, resume=resume is not None, device=device)
     if outcome.interrupted:
-        typer.echo(f"stopped at step {outcome.step}; continue with: vidpred train --resume {path}", err=True)
-        raise typer.Exit(ExitCode.INTERRUPTED)
+        raise Interrupted(f"stopped at step {outcome.step}; continue with: vidpred train --resume {path}")
     typer.echo(f"trained {outcome.step} steps, best validation loss {outcome.best:.4g}: {path}")
 
 

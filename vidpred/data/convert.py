@@ -43,7 +43,7 @@ def convert(
     format = format or _format_of(output)
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
-    require_writable(output)
+    require_writable(output, inputs.values())
     with ExitStack() as stack:
         clips = {split: _read(path, split, stack) for split, path in inputs.items()}
         if format == "hdf5":

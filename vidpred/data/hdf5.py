@@ -89,6 +89,11 @@ class Split:
         """Frames of the longest sequence."""
         return int(self.frames.shape[1] if self.offsets is None else np.diff(self.offsets).max())
 
+    @property
+    def shortest(self) -> int:
+        """Frames of the shortest sequence."""
+        return int(self.frames.shape[1] if self.offsets is None else np.diff(self.offsets).min())
+
 
 class SequenceFile(Mapping[str, Split]):
     """An open data file: a mapping from the names of its splits to `Split`.
@@ -146,7 +151,14 @@ class SequenceFile(Mapping[str, Split]):
                 f"{self.path} has format version {stored['format_version']}, "
                 f"newer than the {FORMAT_VERSION} that this vidpred reads"
             )
-        return {key: json.loads(value) if key in _JSON_ATTRIBUTES else value for key, value in stored.items()}
+        try:
+            read = {key: json.loads(stored[key]) for key in _JSON_ATTRIBUTES if key in stored}
+        except ValueError as error:
+            raise DataError(f"{self.path} is damaged: an attribute is not JSON ({error})") from error
+        for key in ("config", "sources", "sha256"):
+            if not isinstance(read.get(key, {}), dict):
+                raise DataError(f"{self.path} is damaged: expected a JSON object in its attribute {key}")
+        return stored | read
 
     def _split(self, name: str) -> Split:
         if f"{name}/notes" in self._file:
@@ -177,8 +189,14 @@ def _check_offsets(split: Split, damaged: str) -> None:
     offsets, strides = split.offsets, split.strides
     assert offsets is not None
     assert strides is not None
-    if offsets.ndim != 1 or len(offsets) == 0 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
-        raise DataError(f"{damaged}/offsets do not rise from 0")
+    if (
+        offsets.ndim != 1
+        or offsets.dtype.kind != "i"
+        or len(offsets) == 0
+        or offsets[0] != 0
+        or (np.diff(offsets) < 0).any()
+    ):
+        raise DataError(f"{damaged}/offsets do not rise from 0 in whole numbers")
     if offsets[-1] > len(split.frames):
         raise DataError(f"{damaged}/offsets go to {offsets[-1]}, beyond its {len(split.frames)} frames")
     if strides.shape != (len(split),) or (strides < 0).any():

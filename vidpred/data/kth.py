@@ -270,7 +270,7 @@ def generate_kth(
         OutputError: the file cannot be written.
     """
     clip_rule(clips, "train", ACTIONS[0])
-    require_writable(path)
+    require_writable(path, [sequences])
     videos = find_kth_videos(folder)
     listed = sequences or _find_sequences(folder)
     ranges = read_ranges(listed)

@@ -88,7 +88,7 @@ def generate_from_videos(
         DataError: an input that cannot be read, or frames of several sizes where no size is given.
         OutputError: the file cannot be written.
     """
-    require_writable(path)
+    require_writable(path, inputs)
     names = find_videos(inputs)
     splits = _divided(list(names), {"val": val, "test": test}, seed)
     outcome = Outcome()

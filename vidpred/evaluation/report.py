@@ -56,7 +56,7 @@ class Report:
         convention = "" if convention == "strict" else f", convention {convention}"
         table = Table(
             title=f"{which}{convention}, context {self.facts['context']}, {self._sequences()}",
-            caption="± standard error over sequences; higher is better for PSNR and SSIM",
+            caption=_caption([self.metrics[name] for name in names]),
             box=SIMPLE_HEAD,
             padding=(0, 1, 0, 0),
             pad_edge=False,
@@ -123,3 +123,8 @@ class Report:
         value, error = row.scores[name].at(frame)
         decimals = self.metrics[name].decimals
         return f"{value:.{decimals}f}" + ("" if error is None else f"\n[dim]±{error:.{decimals}f}[/dim]")
+
+
+def _caption(metrics: Sequence[Metric]) -> str:
+    higher = " and ".join(dict.fromkeys(metric.name for metric in metrics if metric.higher_is_better))
+    return "± standard error over sequences" + (f"; higher is better for {higher}" if higher else "")

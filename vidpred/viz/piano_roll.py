@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 _STEP = 0.08
 _WIDEST, _NARROWEST = 16.0, 5.0
 _HEIGHT = 2.1
-"""Of one roll."""
+"""Of one roll, with what is between it and the next."""
+
+
+class _Margins(NamedTuple):
+    left: float
+    right: float
+    top: float
+    bottom: float
+    between: float
+
+
+_MARGINS = _Margins(left=0.75, right=0.15, top=0.45, bottom=0.5, between=0.25)
+MOST_ROLLS = 100
+"""In one picture, which is already 200 inches high."""
 _OCTAVE = 12
 
 
@@ -58,7 +71,7 @@ def write_piano_rolls(
         lowest_note: MIDI number of key 0; 60 is the middle C, called C4.
 
     Raises:
-        ConfigError: no roll.
+        ConfigError: no roll, or too many.
         OutputError: the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -66,17 +79,28 @@ def write_piano_rolls(
 
     if not rolls:
         raise ConfigError("a picture of piano rolls needs at least one roll")
+    if len(rolls) > MOST_ROLLS:
+        raise ConfigError(f"a picture shows at most {MOST_ROLLS} piano rolls, got {len(rolls)}")
     longest = max(len(roll.values) for roll in rolls)
     width = min(_WIDEST, max(_NARROWEST, _STEP * longest + 1.2))
-    figure = Figure(figsize=(width, _HEIGHT * len(rolls) + 0.8), layout="constrained")
+    height = _HEIGHT * len(rolls) + _MARGINS.top + _MARGINS.bottom
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(rolls), 1, squeeze=False, sharex=True).flatten()
+    # Set by hand: a layout that is computed takes minutes for some hundred rolls.
+    figure.subplots_adjust(
+        left=_MARGINS.left / width,
+        right=1 - _MARGINS.right / width,
+        bottom=_MARGINS.bottom / height,
+        top=1 - _MARGINS.top / height,
+        hspace=_MARGINS.between / (_HEIGHT - _MARGINS.between),
+    )
     for roll, axis in zip(rolls, axes, strict=True):
         _draw(axis, roll, lowest_note)
     axes[-1].set(xlabel="step", xlim=(0.5, longest + 0.5))
     axes[-1].xaxis.get_major_locator().set_params(integer=True)
     if title:
-        figure.suptitle(title, fontsize="medium")
+        figure.suptitle(title, fontsize="medium", y=1 - 0.1 / height)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
 
@@ -102,11 +126,13 @@ def write_roll_sheet(
 
     rolls = []
     for number in range(len(context)):
+        place = f"\n({number + 1} of {len(context)})" if len(context) > 1 else ""
         if truth is not None and truth.shape[1]:
-            rolls.append(roll("truth", number, truth[number], False))
+            rolls.append(roll(f"truth{place}", number, truth[number], False))
         names = sample_names(len(predicted))
         rolls += [
-            roll(name, number, sample[number], True) for name, sample in zip(names, predicted, strict=True)
+            roll(f"{name}{place}", number, sample[number], True)
+            for name, sample in zip(names, predicted, strict=True)
         ]
     write_piano_rolls(path, rolls)
 
