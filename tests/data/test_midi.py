@@ -104,6 +104,94 @@ def test_a_note_struck_twice_on_two_channels_sounds_until_both_end(tmp_path):
     assert steps_of(read_midi(path, steps_per_beat=1)[0]) == {C4: [0, 1, 2]}
 
 
+def test_a_note_struck_again_before_its_end_ends_there(tmp_path):
+    path = saved(
+        tmp_path / "a.mid",
+        [
+            (0, "note_on", 0, 60, 64),
+            (100, "note_on", 0, 60, 64),
+            (100, "note_off", 0, 60, 0),
+            (400, "note_on", 0, 64, 64),
+            (100, "note_off", 0, 64, 0),
+            (100, "note_on", 0, 60, 64),
+            (100, "note_off", 0, 60, 0),
+            (400, "note_on", 0, 67, 64),
+            (100, "note_off", 0, 67, 0),
+        ],
+    )
+    roll, _ = read_midi(path, steps_per_beat=1)
+    assert steps_of(roll) == {C4: [0, 1, 8], C4 + 4: [6], C4 + 7: [13]}
+    assert len(roll) == 14
+
+
+def test_an_end_written_after_the_next_stroke_of_the_note_leaves_that_stroke(tmp_path):
+    path = saved(
+        tmp_path / "a.mid",
+        [
+            (0, "note_on", 0, 60, 64),
+            (100, "note_on", 0, 60, 64),
+            (0, "note_off", 0, 60, 0),
+            (300, "note_off", 0, 60, 0),
+            (100, "note_on", 0, 62, 64),
+            (0, "note_off", 0, 62, 0),
+            (200, "note_on", 0, 64, 64),
+            (100, "note_off", 0, 64, 0),
+        ],
+    )
+    found = steps_of(read_midi(path, steps_per_beat=1)[0])
+    assert found == {C4: [0, 1, 2, 3], C4 + 2: [5], C4 + 4: [7]}
+
+
+def test_each_track_ends_its_own_notes_on_a_shared_channel(tmp_path):
+    path = saved(
+        tmp_path / "a.mid",
+        [(0, "note_on", 0, 60, 64), (400, "note_off", 0, 60, 0)],
+        [(100, "note_on", 0, 60, 64), (100, "note_off", 0, 60, 0)],
+    )
+    assert steps_of(read_midi(path, steps_per_beat=1)[0]) == {C4: [0, 1, 2, 3]}
+
+
+def chunk(name, content, order="big"):
+    return name + len(content).to_bytes(4, order) + content
+
+
+HEADER = chunk(b"MThd", bytes.fromhex("0000 0001 0064"))  # type 0, one track, 100 ticks of a beat
+TRACK = chunk(b"MTrk", bytes.fromhex("00 90 3c 40  64 80 3c 00  00 ff 2f 00"))  # middle C for 100 ticks
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + TRACK,
+        HEADER + chunk(b"XFIH", b"odd") + TRACK,
+        HEADER + TRACK + chunk(b"XFKM", b""),
+        HEADER + chunk(b"JUNK", TRACK) + TRACK + b"end",
+    ],
+    ids=["none", "before the track", "after it", "a track within"],
+)
+def test_chunks_of_unknown_types_are_passed_over_and_a_wrapper_taken_off(content):
+    odd = chunk(b"DISP", b"odd", "little") + b"\0"  # chunks of RIFF are filled up to even sizes
+    wrapped = chunk(b"RIFF", b"RMID" + odd + chunk(b"data", content, "little"), "little")
+    for given in (content, wrapped):
+        assert steps_of(read_midi("a.mid", steps_per_beat=2, content=given)[0]) == {C4: [0, 1]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (chunk(b"RIFF", b"WAVE" + chunk(b"data", HEADER + TRACK, "little"), "little"), "MThd not found"),
+        (chunk(b"RIFF", b"RMID" + chunk(b"INFO", b"", "little"), "little"), "MThd not found"),
+        (chunk(b"XFIH", b"") + HEADER + TRACK, "MThd not found"),
+        (HEADER + chunk(b"XFIH", TRACK), "it ends early"),
+        (HEADER + chunk(b"XFIH", b"odd")[:-1], "it ends early"),
+    ],
+    ids=["sound", "no data", "before the header", "no track", "cut off"],
+)
+def test_other_chunks_alone_are_no_music(content, message):
+    with pytest.raises(DataError, match=rf"a\.mid cannot be read as a MIDI file: {message}"):
+        read_midi("a.mid", content=content)
+
+
 def test_notes_that_a_piano_does_not_have_are_counted(tmp_path):
     events = [(0, "note_on", 0, note, 64) for note in (20, 21, 108, 109, 109, 127)]
     roll, strange = read_midi(saved(tmp_path / "a.mid", [*events, (100, "note_off", 0, 21, 0)]))
@@ -130,16 +218,26 @@ def test_tempo_plays_no_part(tmp_path):
             lambda path: path.write_bytes(path.read_bytes()[:-3]),
             "cannot be read as a MIDI file: it ends early",
         ),
-        (lambda path: saved(path, []), "has no notes of a piano, 21 to 108"),
-        (lambda path: saved(path, [(0, "note_on", 0, 7, 9)]), "has no notes of a piano, 21 to 108"),
+        (lambda path: saved(path), "has no tracks, expected notes of a piano, 21 to 108"),
+        (lambda path: saved(path, []), "has no notes, expected notes of a piano"),
+        (lambda path: saved(path, [(0, "note_on", 9, 60, 9)]), "has only percussion, expected notes"),
+        (
+            lambda path: saved(path, [(0, "note_on", 0, 7, 9), (0, "note_on", 9, 60, 9)]),
+            "has no other notes than 7, expected notes of a piano, 21 to 108",
+        ),
         (lambda path: saved(path, [(0, "note_on", 0, 60, 9)], type=2), "is a MIDI file of type 2"),
         (
             lambda path: saved(path, [(0, "note_on", 0, 60, 9)], ticks_per_beat=-6360),
             "counts time in seconds, expected ticks",
         ),
         (
+            lambda path: saved(path, [(0, "note_on", 0, 60, 9)], ticks_per_beat=0),
+            "states 0 ticks of a beat, expected at least 1",
+        ),
+        (
             lambda path: saved(path, [(0, "note_on", 0, 60, 9), (2**27, "note_off", 0, 60, 9)]),
-            "lasts 5368709 steps, expected at most 1000000",
+            "lasts 5368709 steps, expected at most 1000000: "
+            "it may be damaged, or --steps-per-beat 4 too large",
         ),
     ],
 )
