@@ -85,9 +85,9 @@ def test_a_roll_has_the_notes_of_the_voices(pieces):
 
 def test_the_file_is_a_function_of_counts_and_seed(tmp_path):
     counts = {"train": 4, "val": 0, "test": 2}
-    steps = generate_chorales(tmp_path / "a.h5", counts, seed=3)
-    generate_chorales(tmp_path / "b.h5", counts, seed=3)
-    generate_chorales(tmp_path / "c.h5", counts, seed=4)
+    steps = generate_chorales(tmp_path / "a.h5", counts, seed=3, quiet=True)
+    generate_chorales(tmp_path / "b.h5", counts, seed=3, quiet=True)
+    generate_chorales(tmp_path / "c.h5", counts, seed=4, quiet=True)
     first, second, other = ((tmp_path / f"{name}.h5").read_bytes() for name in "abc")
     assert first == second != other
     with open_dataset(tmp_path / "a.h5") as file:
@@ -100,11 +100,23 @@ def test_the_file_is_a_function_of_counts_and_seed(tmp_path):
         assert file.attributes["config"]["steps_per_beat"] == 1
 
 
-def test_wrong_counts_are_refused(tmp_path):
-    for counts, message in (
-        ({"train": -1}, "must not be negative, got -1"),
-        ({"val": 0}, "nothing to generate"),
+def test_every_split_has_a_progress_bar_unless_quiet(tmp_path, capsys):
+    generate_chorales(tmp_path / "a.h5", {"train": 3, "val": 2}, quiet=True)
+    assert capsys.readouterr().err == ""
+    generate_chorales(tmp_path / "a.h5", {"train": 3, "val": 2})
+    shown = capsys.readouterr().err.splitlines()
+    assert [line.split()[0] for line in shown] == ["train", "val"]
+    assert ["3/3" in shown[0], "2/2" in shown[1]] == [True, True]
+
+
+def test_wrong_counts_and_seeds_are_refused(tmp_path):
+    for counts, seed, message in (
+        ({"train": -1}, 0, "must not be negative, got -1"),
+        ({"val": 0}, 0, "nothing to generate"),
+        ({"val": 1}, 2**64, r"the seed must be from 0 to 2\*\*64 - 1, got 18446744073709551616"),
+        ({"val": 1}, -1, r"the seed must be from 0 to 2\*\*64 - 1, got -1"),
     ):
         with pytest.raises(ConfigError, match=message):
-            generate_chorales(tmp_path / "a.h5", counts)
+            generate_chorales(tmp_path / "a.h5", counts, seed=seed)
     assert list(tmp_path.iterdir()) == []
+    generate_chorales(tmp_path / "a.h5", {"val": 1}, seed=2**64 - 1, quiet=True)

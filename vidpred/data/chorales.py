@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from vidpred.data.hdf5 import create_dataset
 from vidpred.data.notes import KEYS, LOWEST_NOTE
-from vidpred.data.randomness import SPLITS, uniforms
+from vidpred.data.randomness import SPLITS, check_seed, uniforms
 from vidpred.errors import ConfigError
 from vidpred.files import require_writable
+from vidpred.progress import progress_bar
 
 STEPS_PER_BEAT = 1
 """A step is a quarter note."""
@@ -96,18 +97,20 @@ def chorale(seed: int, split: str, index: int) -> Chorale:
 
 
 def generate_chorales(
-    path: str | os.PathLike[str], counts: Mapping[str, int], *, seed: int = 0
+    path: str | os.PathLike[str], counts: Mapping[str, int], *, seed: int = 0, quiet: bool = False
 ) -> dict[str, int]:
     """Writes a data file of chorales, which depends on `counts` and `seed` alone.
 
     Args:
         counts: chorales in each split, >= 0 and not all 0; a split with 0 is left out.
+        seed: 0 <= seed < 2**64.
+        quiet: no progress bar.
 
     Returns:
         The steps of each split that is there.
 
     Raises:
-        ConfigError: wrong counts.
+        ConfigError: wrong counts, or a seed out of range.
         OutputError: the file cannot be written.
     """
     for split, count in counts.items():
@@ -116,22 +119,28 @@ def generate_chorales(
     wanted = {split: counts[split] for split in SPLITS if counts.get(split)}
     if not wanted:
         raise ConfigError("there is nothing to generate: the number of chorales is 0 in every split")
+    check_seed(seed)
     require_writable(Path(path))
     words = ["vidpred", "gen-data", "piano-roll"]
     for split in SPLITS:
         words += [f"--{split}", str(counts.get(split, 0))]
     steps = {}
-    with create_dataset(
-        path,
-        command=shlex.join([*words, "--seed", str(seed)]),
-        config={"kind": "chorales", "steps_per_beat": STEPS_PER_BEAT, **wanted},
-        seed=seed,
-        sources={},
-    ) as file:
+    with (
+        progress_bar(quiet=quiet) as bar,
+        create_dataset(
+            path,
+            command=shlex.join([*words, "--seed", str(seed)]),
+            config={"kind": "chorales", "steps_per_beat": STEPS_PER_BEAT, **wanted},
+            seed=seed,
+            sources={},
+        ) as file,
+    ):
         for split, count in wanted.items():
+            task = bar.add_task(split, total=count, note="")
             with file.note_split(split) as writer:
                 for index in range(count):
                     writer.append(chorale(seed, split, index).roll())
+                    bar.advance(task)
                 steps[split] = writer.steps
     return steps
 

@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vidpred.data import digits, drawing, motion, shapes
-from vidpred.data.randomness import SPLITS, uniforms
+from vidpred.data.randomness import SPLITS, check_seed, uniforms
 from vidpred.errors import ConfigError, unknown_name
 
 
@@ -119,8 +119,7 @@ class MovingObjects:
         """
         if split not in SPLITS:
             raise unknown_name("split", split, SPLITS)
-        if not 0 <= seed < 2**64:
-            raise ConfigError(f"the seed must be from 0 to 2**64 - 1, got {seed}")
+        check_seed(seed)
         self.spec = spec
         self._split = split
         self._seed = seed

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vidpred.errors import ConfigError
+
 SPLITS = ("train", "val", "test")
 """The splits of a dataset; the position in this tuple selects the random stream."""
+
+
+def check_seed(seed: int) -> None:
+    """Raises `ConfigError` for a seed that does not fit into 64 bits."""
+    if not 0 <= seed < 2**64:
+        raise ConfigError(f"the seed must be from 0 to 2**64 - 1, got {seed}")
 
 
 def uniforms(seed: int, split: str, indices: NDArray[np.int64], width: int) -> NDArray[np.float64]:
