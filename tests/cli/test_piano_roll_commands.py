@@ -73,8 +73,36 @@ def test_files_are_read_and_what_is_left_out_is_said(tmp_path, capsys):
     assert vidpred([*given, "--on-error=skip", "--steps-per-beat=8"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"skipped: {folder / 'bad.mid'} cannot be read as a MIDI file")
-    assert lines[1] == "left out 1 notes that a piano does not have: 120 (1 times)"
+    assert lines[1] == "left out 1 note that a piano does not have: 120 (1 time)"
     assert lines[2] == f"wrote {tmp_path / 'x.h5'}: 9 train (72 steps) sequences, without what was skipped"
+    assert lines[3] == "there is no validation split, which training needs: ask for one with --val"
+
+
+def test_a_missing_validation_split_is_said_with_what_helps(tmp_path, capsys):
+    pytest.importorskip("mido")
+    (tmp_path / "a.json").write_text('{"train": [[[60]]]}')
+    assert vidpred(["gen-data", "piano-roll", f"{tmp_path / 'a.json'}", f"--out={tmp_path / 'x.h5'}"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == (
+        "there is no validation split, which training needs, as no SOURCE has one: add one that does"
+    )
+    write_midi(tmp_path / "a.mid", np.ones((4, 88)))
+    files = [f"{tmp_path / 'a.mid'}", f"--out={tmp_path / 'x.h5'}"]
+    assert vidpred(["gen-data", "piano-roll", *files, "--val=0.0001", "--test=0"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == (
+        "of 1 MIDI file none fell into the validation split, which training needs: "
+        "give more files, a larger --val, or another --seed"
+    )
+
+
+def test_music_from_published_files_is_heard_at_the_beat_that_was_stated(trained, tmp_path):
+    mido = pytest.importorskip("mido")
+    (tmp_path / "a.json").write_text(json.dumps({"test": [[[60]] * 20]}))
+    data = tmp_path / "x.h5"
+    given = ["gen-data", "piano-roll", f"{tmp_path / 'a.json'}", "--steps-per-beat=2", f"--out={data}"]
+    assert vidpred(given) == 0
+    out = tmp_path / "x.mid"
+    assert vidpred(["rollout", str(trained), *ROLLOUT, f"--data={data}", "--tempo=60", f"--out={out}"]) == 0
+    assert mido.MidiFile(out).length == pytest.approx((6 + 5) / 2)  # seconds
 
 
 def test_a_model_of_frames_learns_from_music(trained):

@@ -132,7 +132,8 @@ def test_the_split_of_a_file_depends_on_its_content_and_the_seed_alone(tmp_path,
 
 def test_the_same_sources_give_the_same_bytes(tmp_path, folder):
     for name in "ab":
-        generate_from_rolls(tmp_path / name, [folder, write_json(tmp_path / "x.json")], quiet=True)
+        sources = [folder, write_json(tmp_path / "x.json")]
+        generate_from_rolls(tmp_path / name, sources, MidiSpec(4), quiet=True)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -154,8 +155,20 @@ def test_damaged_files_stop_or_are_skipped_and_named(tmp_path, folder):
     assert "39.mid" in made.skipped[0]
     for path in folder.glob("*/*"):
         path.write_bytes(b"")
-    with pytest.raises(DataError, match="none of the 40 files gave a piano roll: 40 could not be read"):
+    reason = r"none of the 40 files gave a piano roll: 40 could not be read, the first for this: .*0\.MIDI "
+    with pytest.raises(DataError, match=reason):
         generate_from_rolls(tmp_path / "b.h5", [folder], on_error="skip", quiet=True)
+
+
+def test_a_setting_that_makes_every_file_fail_is_named(tmp_path, folder):
+    with pytest.raises(DataError, match=r"0\.MIDI lasts .* or --steps-per-beat 9000000 too large"):
+        generate_from_rolls(tmp_path / "b.h5", [folder], MidiSpec(9_000_000), on_error="skip", quiet=True)
+
+
+def test_of_one_file_that_is_skipped_the_reason_alone_is_told(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    with pytest.raises(DataError, match=r"^\S*a\.json cannot be read as JSON"):
+        generate_from_rolls(tmp_path / "a.h5", [tmp_path / "a.json"], on_error="skip", quiet=True)
 
 
 def test_notes_that_a_piano_does_not_have_are_counted_over_all_files(tmp_path):
@@ -196,7 +209,7 @@ def test_a_pickle_is_refused_and_never_opened(tmp_path, ending):
         ('{"train": [[[NaN]]]}', "holds nan, expected MIDI notes 21 to 108"),
         ('{"train": [[[null]]]}', "holds None, expected"),
         ('{"train": [[[[60]]]]}', r"holds \[60\], expected"),
-        ('{"train": []}', "none of the 1 files gave a piano roll"),
+        ('{"train": []}', r"there is no sequence in .*a\.json$"),
     ],
 )
 def test_json_of_another_kind_is_told(tmp_path, content, message):
@@ -253,16 +266,40 @@ def test_inputs_of_another_kind_are_told(tmp_path):
 
 def test_settings_that_nothing_comes_of_are_refused(tmp_path):
     source = write_json(tmp_path / "a.json")
-    for spec, name in (
-        (MidiSpec(4), "steps-per-beat"),
-        (MidiSpec(val=0.1), "val"),
-        (MidiSpec(seed=0), "seed"),
-    ):
+    for spec, name in ((MidiSpec(val=0.1), "val"), (MidiSpec(seed=0), "seed")):
         with pytest.raises(ConfigError, match=f"--{name} is for MIDI files, but there are none"):
             generate_from_rolls(tmp_path / "a.h5", [source], spec, quiet=True)
-    for wrong in ({"val": 1.0}, {"test": -0.1}, {"val": float("nan")}, {"val": 0.5, "test": 0.5}):
-        with pytest.raises(ConfigError, match=r"--(val|test)"):
+    for wrong, message in (
+        ({"val": 1.0}, "--val must be a fraction of the MIDI files from 0 to below 1, got 1"),
+        ({"test": -0.1}, "--test"),
+        ({"val": float("nan")}, "--val"),
+        ({"val": 0.5, "test": 0.5}, "--val and --test together"),
+        ({"seed": 2**64}, r"the seed must be from 0 to 2\*\*64 - 1, got 18446744073709551616"),
+        ({"steps_per_beat": 0}, "at least 1 step in a beat, got 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
             MidiSpec(**wrong)
+
+
+def test_the_steps_of_a_beat_of_published_files_are_noted_and_change_no_step(tmp_path):
+    source = write_json(tmp_path / "a.json")
+    for name, spec, noted in (("a", MidiSpec(2), 2), ("b", MidiSpec(), None)):
+        generate_from_rolls(tmp_path / name, [source], spec, quiet=True)
+        with open_dataset(tmp_path / name) as file:
+            assert file.attributes["config"].get("steps_per_beat") == noted
+            assert ("--steps-per-beat 2" in file.attributes["command"]) == (noted == 2)
+    for first, second in zip(*(sequences_of(tmp_path / name)["train"] for name in "ab"), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_midi_and_published_files_together_need_one_number_of_steps_of_a_beat(tmp_path, folder):
+    sources = [folder / "late" / "39.mid", write_json(tmp_path / "x.json")]
+    with pytest.raises(ConfigError, match=r"x\.json does not say .*: state it with --steps-per-beat"):
+        generate_from_rolls(tmp_path / "a.h5", sources, quiet=True)
+    made = generate_from_rolls(tmp_path / "a.h5", sources, MidiSpec(1, val=0, test=0), quiet=True)
+    assert made.steps == {"train": 10 + 4, "val": 1, "test": 2}
+    with open_dataset(tmp_path / "a.h5") as file:
+        assert file.attributes["config"]["steps_per_beat"] == 1
 
 
 @pytest.fixture

@@ -372,8 +372,9 @@ def piano_roll(
         typer.Option(
             "--steps-per-beat",
             min=1,
-            help="Steps of a beat of a MIDI file.",
-            show_default="4, sixteenth notes",
+            help="Steps of a beat: MIDI files are read so; of .mat and .json files, whose steps stay as they "
+            "are, it is noted, for rollout --out x.mid to go by.",
+            show_default="4, sixteenth notes, of MIDI files; of others a step is taken for a beat",
         ),
     ] = None,
     seed: Annotated[
@@ -400,9 +401,12 @@ def piano_roll(
     for sentence in made.skipped:
         typer.echo(f"skipped: {sentence}")
     if made.outside:
-        notes = ", ".join(f"{note} ({count} times)" for note, count in sorted(made.outside.items()))
-        typer.echo(f"left out {sum(made.outside.values())} notes that a piano does not have: {notes}")
+        notes = ", ".join(f"{note} ({_number(n, 'time')})" for note, n in sorted(made.outside.items()))
+        count = sum(made.outside.values())
+        typer.echo(f"left out {_number(count, 'note')} that a piano does not have: {notes}")
     _say_rolls(out, made.sequences, made.steps, _without(made.skipped))
+    if "val" not in made.sequences:
+        typer.echo(_why_no_validation(made.midi_files, midi.shares["val"]))
 
 
 def _generate_chorales(
@@ -422,12 +426,27 @@ def _generate_chorales(
             counts[split] = int(text)
     steps = generate_chorales(out, counts, seed=seed or 0)
     _say_rolls(out, {split: counts[split] for split in steps}, steps)
+    _say_if_no_validation(steps, "--val")
 
 
 def _say_rolls(out: Path, sequences: Mapping[str, int], steps: Mapping[str, int], but: str = "") -> None:
     parts = [f"{count} {split} ({steps[split]} steps)" for split, count in sequences.items()]
     typer.echo(f"wrote {out}: {' + '.join(parts)} sequences{but}")
-    _say_if_no_validation(sequences, "--val")
+
+
+def _why_no_validation(midi_files: int, share: float) -> str:
+    if not midi_files:
+        return "there is no validation split, which training needs, as no SOURCE has one: add one that does"
+    if not share:
+        return "there is no validation split, which training needs: ask for one with --val"
+    return (
+        f"of {_number(midi_files, 'MIDI file')} none fell into the validation split, which training needs: "
+        "give more files, a larger --val, or another --seed"
+    )
+
+
+def _number(count: int, of: str) -> str:
+    return f"{count} {of}{'s' * (count != 1)}"
 
 
 def _fraction(name: str, text: str | None) -> float | None:

@@ -3,7 +3,7 @@
 The ``.mat`` files are those of Boulanger-Lewandowski et al. 2012, with the keys ``traindata``, ``validdata``
 and ``testdata``, each a cell array of (T, 88) arrays of 0 and 1. A ``.json`` file holds the lists ``train``,
 ``valid`` and ``test`` of sequences, a sequence being a list of steps and a step a list of MIDI notes. Both
-keep their splits. Nothing is ever unpickled.
+keep their splits; how many of their steps a beat has they do not say. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vidpred.data.hdf5 import create_dataset
 from vidpred.data.midi import MIDI_ENDINGS, read_midi
 from vidpred.data.notes import KEYS, LOWEST_NOTE
-from vidpred.data.randomness import SPLITS
+from vidpred.data.randomness import SPLITS, check_seed
 from vidpred.data.video import natural_order
 from vidpred.data.video_files import OnError
 from vidpred.errors import ConfigError, DataError
@@ -51,9 +51,10 @@ class MidiSpec:
     """What is made of MIDI files; None stands for `STEPS_PER_BEAT`, or `SHARE`, or for seed 0.
 
     Attributes:
-        steps_per_beat: see `read_midi`.
+        steps_per_beat: see `read_midi`; of ``.mat`` and ``.json`` files what their steps are, which changes
+            nothing but what the data file says of itself.
         val, test: shares of the files, >= 0 and together below 1.
-        seed: of the split.
+        seed: of the split, 0 <= seed < 2**64.
     """
 
     steps_per_beat: int | None = None
@@ -65,9 +66,14 @@ class MidiSpec:
         for name in ("val", "test"):
             share = getattr(self, name)
             if share is not None and not 0 <= share < 1:
-                raise ConfigError(f"--{name} must be a fraction of the MIDI files from 0 to 1, got {share:g}")
+                raise ConfigError(
+                    f"--{name} must be a fraction of the MIDI files from 0 to below 1, got {share:g}"
+                )
         if sum(self.shares.values()) >= 1:
             raise ConfigError("--val and --test together must leave MIDI files to train on, got all of them")
+        if self.steps_per_beat is not None and self.steps_per_beat < 1:
+            raise ConfigError(f"there must be at least 1 step in a beat, got {self.steps_per_beat}")
+        check_seed(self.seed or 0)
 
     @property
     def shares(self) -> dict[str, float]:
@@ -95,12 +101,14 @@ class Outcome:
     Attributes:
         sequences: sequences in each split.
         steps: steps in each split.
+        midi_files: MIDI files that were read.
         skipped: one sentence for each file that was left out for being damaged.
         outside: MIDI number -> how many notes of it were left out, a piano not having it.
     """
 
     sequences: dict[str, int] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
+    midi_files: int = 0
     skipped: list[str] = field(default_factory=list)
     outside: dict[int, int] = field(default_factory=dict)
 
@@ -122,8 +130,9 @@ def generate_from_rolls(
         quiet: no progress bar.
 
     Raises:
-        ConfigError: a setting for MIDI files without any, or mido is missing.
-        DataError: an input that is missing, cannot be read or is a pickle; nothing is left.
+        ConfigError: a setting for MIDI files without any, MIDI and other files whose steps of a beat are not
+            stated, or mido is missing.
+        DataError: an input that is missing, unreadable or a pickle; no sequence in any. Nothing is left.
         OutputError: the file cannot be written.
     """
     require_writable(path)
@@ -133,8 +142,10 @@ def generate_from_rolls(
     outcome = Outcome()
     sources: dict[str, str] = {}
     config: dict[str, Any] = {"kind": "piano rolls", "files": sorted(files), "on_error": on_error}
-    if any(_is_midi(file) for file in files.values()):
+    if any(map(_is_midi, files.values())):
         config |= {"steps_per_beat": midi.steps_per_beat or STEPS_PER_BEAT, "shares": midi.shares}
+    elif midi.steps_per_beat:
+        config["steps_per_beat"] = midi.steps_per_beat
     with (
         progress_bar(quiet=quiet) as bar,
         create_dataset(
@@ -157,6 +168,7 @@ def generate_from_rolls(
                     raise
                 outcome.skipped.append(str(error))
             else:
+                outcome.midi_files += _is_midi(file)
                 for split, rolls in splits.items():
                     for roll in rolls:
                         writers[split].append(roll)
@@ -165,10 +177,20 @@ def generate_from_rolls(
             if len(writer):
                 outcome.sequences[split], outcome.steps[split] = len(writer), writer.steps
         if not outcome.sequences:
-            raise DataError(
-                f"none of the {len(files)} files gave a piano roll: {len(outcome.skipped)} could not be read"
-            )
+            raise DataError(_nothing_made(files, outcome.skipped))
     return outcome
+
+
+def _nothing_made(files: Mapping[str, Path], skipped: Sequence[str]) -> str:
+    """Why the files gave no sequence: because of what was skipped, or because they hold none."""
+    if not skipped:
+        return f"there is no sequence in {', '.join(map(str, files.values()))}"
+    if len(files) == 1:
+        return skipped[0]
+    return (
+        f"none of the {len(files)} files gave a piano roll: {len(skipped)} could not be read, "
+        f"the first for this: {skipped[0]}"
+    )
 
 
 def find_rolls(inputs: Sequence[Path]) -> dict[str, Path]:
@@ -206,14 +228,19 @@ def _is_midi(file: Path) -> bool:
 
 
 def _check_settings(midi: MidiSpec, files: Mapping[str, Path]) -> None:
-    """Raises `ConfigError` for a setting that nothing would come of."""
-    if any(_is_midi(file) for file in files.values()):
+    """Raises `ConfigError` for a setting that nothing would come of, and for a missing one."""
+    others = [file for file in files.values() if not _is_midi(file)]
+    if len(others) < len(files):
+        if others and midi.steps_per_beat is None:
+            raise ConfigError(
+                f"{others[0]} does not say how many of its steps a beat has, and a data file has one number "
+                "for all: state it with --steps-per-beat, and the MIDI files are read so too"
+            )
         return
-    for name in ("steps_per_beat", "val", "test", "seed"):
+    for name in ("val", "test", "seed"):
         if getattr(midi, name) is not None:
             raise ConfigError(
-                f"--{name.replace('_', '-')} is for MIDI files, but there are none: "
-                "a .mat or .json file has its steps and its splits"
+                f"--{name} is for MIDI files, but there are none: a .mat or .json file has its splits"
             )
 
 
@@ -313,7 +340,7 @@ _READERS = {".mat": _read_mat, ".json": _read_json}
 
 
 def _command(inputs: Sequence[Path], midi: MidiSpec, on_error: OnError) -> str:
-    """The command line that makes the same file again."""
+    """The command line that makes the same file again, wherever ``--out`` puts it."""
     words = ["vidpred", "gen-data", "piano-roll", *map(str, inputs)]
     for name in ("steps_per_beat", "val", "test", "seed"):
         if getattr(midi, name) is not None:
