@@ -169,7 +169,8 @@ def test_pictures_are_chosen_by_the_name(tmp_path, result):
 def test_another_ending_is_refused_before_any_work(tmp_path, result):
     for name in ("x.mp5", "x"):
         with pytest.raises(
-            ConfigError, match=r"expected a name that ends in \.gif, \.mp4, \.png, \.mid, \.h5 or \.npy"
+            ConfigError,
+            match=r"expected a name that ends in \.gif, \.mp4, \.png, \.mid, \.midi, \.h5 or \.npy",
         ):
             check_format(tmp_path / name)
     with pytest.raises(ConfigError, match="cannot tell"):

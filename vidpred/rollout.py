@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidpred.data.hdf5 import create_dataset
-from vidpred.data.midi import load_mido, write_midi
+from vidpred.data.midi import MIDI_ENDINGS, load_mido, write_midi
 from vidpred.data.notes import ROLL_SHAPE, as_roll
 from vidpred.errors import ConfigError
 from vidpred.files import replacing
@@ -30,7 +30,7 @@ from vidpred.viz.gif import write_gif
 from vidpred.viz.mp4 import write_mp4
 from vidpred.viz.piano_roll import MOST_ROLLS, write_roll_sheet
 
-FORMATS = (".gif", ".mp4", ".png", ".mid", ".h5", ".npy")
+FORMATS = (".gif", ".mp4", ".png", *MIDI_ENDINGS, ".h5", ".npy")
 TEMPO = 120.0
 """Beats a minute of a ``.mid`` file, where nothing else is asked for."""
 _HALF = 127
@@ -201,7 +201,7 @@ def check_format(path: Path) -> None:
         raise ConfigError(f"cannot tell what to write to {path}: expected a name that ends in {_either()}")
     if path.suffix.lower() == ".mp4":
         load_av()
-    if path.suffix.lower() == ".mid":
+    if path.suffix.lower() in MIDI_ENDINGS:
         load_mido()
 
 
@@ -215,13 +215,13 @@ def check_music(path: Path, frame_shape: Sequence[int], futures: int, every: int
         every: frames from one column of a picture to the next, if that was asked for.
     """
     ending, is_music = path.suffix.lower(), tuple(frame_shape) == ROLL_SHAPE
-    if ending == ".mid" and not is_music:
+    if ending in MIDI_ENDINGS and not is_music:
         expected, found = describe_shape(ROLL_SHAPE), describe_shape(frame_shape)
         raise ConfigError(
             f"{path} can only hold music: expected a run trained on piano rolls ({expected}), but the frames "
             f"of this one are {found}"
         )
-    if ending == ".mid" and futures > 1:
+    if ending in MIDI_ENDINGS and futures > 1:
         raise ConfigError(
             f"{path} holds one future: expected --count 1 and --samples 1, got {futures} futures"
         )
@@ -274,7 +274,7 @@ def write_rollout(
             write_gif(path, rollout.context, rollout.predicted, rollout.truth)
         case ".mp4":
             write_mp4(path, rollout.context, rollout.predicted, rollout.truth)
-        case ".mid":
+        case ending if ending in MIDI_ENDINGS:
             steps = np.concatenate([rollout.context[0], rollout.predicted[0, 0]])
             write_midi(path, as_roll(steps) > _HALF, steps_per_beat=steps_per_beat, tempo=tempo)
         case ".png" if tuple(shape) == ROLL_SHAPE:

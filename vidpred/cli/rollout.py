@@ -75,7 +75,7 @@ def rollout(
 
     keep_freed_memory()
 
-    from vidpred.data.midi import check_timing
+    from vidpred.data.midi import MIDI_ENDINGS, check_timing
     from vidpred.data.notes import ROLL_SHAPE
     from vidpred.device import find_device
     from vidpred.files import require_writable
@@ -92,7 +92,7 @@ def rollout(
     from vidpred.sequences import open_sequences, open_video, wants_labels
 
     [opened] = load_runs([run], usage or [])
-    to_midi = out is not None and out.suffix.lower() == ".mid"
+    to_midi = out is not None and out.suffix.lower() in MIDI_ENDINGS
     if to_midi and not deterministic and "decoding" in model_class(opened.config.name).usage:
         # Means rarely reach 1/2, from where on a note sounds.
         [opened] = load_runs([run], ["model.decoding=sample", *(usage or [])])

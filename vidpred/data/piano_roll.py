@@ -135,7 +135,7 @@ def generate_from_rolls(
         DataError: an input that is missing, unreadable or a pickle; no sequence in any. Nothing is left.
         OutputError: the file cannot be written.
     """
-    require_writable(path)
+    require_writable(path, inputs)
     midi = midi or MidiSpec()
     files = find_rolls(inputs)
     _check_settings(midi, files)

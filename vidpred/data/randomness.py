@@ -31,7 +31,11 @@ def uniforms(seed: int, split: str, indices: NDArray[np.int64], width: int) -> N
 
     Returns:
         (n, width) float64.
+
+    Raises:
+        ConfigError: a seed out of range.
     """
+    check_seed(seed)
     key = np.array([seed, SPLITS.index(split)], dtype=np.uint64)
     counters_per_sequence = -(-width // 4)
     rows = np.empty((len(indices), width), np.uint64)
