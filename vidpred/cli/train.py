@@ -35,13 +35,13 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a model; a run in RUN can be stopped with Ctrl-C and continued with --resume RUN."""
-    from vidpred import runs, training
+    from vidpred import training
     from vidpred.allocator import keep_freed_memory
     from vidpred.config import Layer
     from vidpred.device import find_device
 
     keep_freed_memory()
-    find_device(device)
+    chosen = find_device(device)
     if resume is not None:
         _refuse_with_resume(model=model, data=data, config=config, run=run, seed=seed, workers=workers)
         training.change_limits(resume, assignments or [])
@@ -56,8 +56,7 @@ def train(
         resolved = training.resolve_settings(
             model, preset, data=data, config_file=config, assignments=assignments or [], options=options
         )
-        path = run or runs.new_run_path(model, resolved.config.data)
-        runs.create(path, resolved)
+        path = training.create_run(resolved, run, chosen)
     outcome = training.train(path, resume=resume is not None, device=device)
     if outcome.interrupted:
         raise Interrupted(f"stopped at step {outcome.step}; continue with: vidpred train --resume {path}")
