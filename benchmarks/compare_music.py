@@ -44,8 +44,6 @@ OF_MODEL: dict[str, dict[str, list[Any]]] = {
 }
 """Models with z keep to 0.0005: faster, they learn to do without it before they have learnt to use it."""
 DROPOUT = {"JSB_Chorales": [0.2, 0.3, 0.4], "Piano_midi": [0.2, 0.3, 0.4], "Nottingham": [0.1, 0.2, 0.3]}
-WARMUP = 0.6
-"""The share of the long training in which the weight of the divergence rises; in a trial it always does."""
 LATENT = ("vosp", "vrae")
 SHOWN = "Nottingham"
 
@@ -125,7 +123,7 @@ def validate_every(name: str) -> int:
 
 
 def train_long(folder: Path, name: str, model: str) -> None:
-    """The settings of the best trial for longer, all that is counted in steps stretched alike."""
+    """The settings of the best trial for longer; the weight of the divergence rises as fast as there."""
     run = folder / name / f"{model}-long"
     if has_checkpoint(run, "last"):
         arguments = ["--resume", str(run)]
@@ -135,7 +133,7 @@ def train_long(folder: Path, name: str, model: str) -> None:
         chosen = {key: value for key, value in found.items() if value != "none"}
         chosen["train.steps"] = STEPS[model] * LONGER[name]
         if model in LATENT:
-            chosen["model.kl_warmup"] = round(WARMUP * chosen["train.steps"])
+            chosen["model.kl_warmup"] = STEPS[model]
         chosen["train.validate_every"] = 2 * validate_every(name)
         chosen["train.sample_every"] = 1000
         settings = as_options([*(f"{key}={value}" for key, value in chosen.items()), *as_they_are(model)])
