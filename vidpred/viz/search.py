@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidpred.files import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLUMNS = 3
 
@@ -20,7 +24,23 @@ def write_search(
     order: Mapping[str, Sequence[str]],
     label: str,
 ) -> None:
-    """Writes a PNG with a panel for every setting: a dot for each trial, a line through the medians.
+    """Writes what `draw_search` draws as a PNG.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    figure = draw_search(losses, values, order, label)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def draw_search(
+    losses: NDArray[np.floating],
+    values: Mapping[str, Sequence[str]],
+    order: Mapping[str, Sequence[str]],
+    label: str,
+) -> Figure:
+    """A panel for every setting: a dot for each trial, a line through the medians.
 
     Trials that diverged are crosses at the top. The best trial is marked in every panel.
 
@@ -29,9 +49,6 @@ def write_search(
         values: of every setting the value in each trial.
         order: of every setting all values, from left to right.
         label: of the losses.
-
-    Raises:
-        OutputError: the file cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -62,5 +79,4 @@ def write_search(
         axis.set_visible(False)
     for row in axes:
         row[0].set_ylabel(label)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    return figure
