@@ -139,10 +139,15 @@ def create(path: Path, resolved: Resolved) -> None:
         raise cannot_write(path, error) from error
 
 
-def require_free(path: Path) -> None:
-    """Raises `OutputError` where a new run would take the place of something."""
+def require_free(path: Path, instead: str = "") -> None:
+    """Raises `OutputError` where a new run would take the place of something.
+
+    Args:
+        instead: what to do then, where it is not to choose another --run or to resume this one.
+    """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path} exists already: choose another --run, or continue it with --resume {path}")
+        instead = instead or f"choose another --run, or continue it with --resume {path}"
+        raise OutputError(f"{path} exists already: {instead}")
 
 
 def read_config(path: Path) -> Resolved:

@@ -7,31 +7,39 @@ DIR/table.md, results.json, search.png
 
 What a trial draws depends on the seed and its number alone, so a search that was stopped goes on where it
 was, and one of more trials begins with those of fewer. Bergstra & Bengio 2012; seed 003, section 4.1.
+
+The search and its trials hold a lock on DIR together, which the system takes from a process that dies. A
+search begins when no other process holds it: where one was killed, its trials notice, save and end first.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 import os
 import shutil
 import signal
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import resources
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from vidpred import config, runs, training
 from vidpred.config import Layer, flatten
-from vidpred.errors import ConfigError, TrainingError, VidpredError
-from vidpred.files import replacing, without_nan
+from vidpred.errors import CheckpointError, ConfigError, TrainingError, VidpredError
+from vidpred.files import cannot_write, replacing, without_nan
 from vidpred.progress import progress_bar
 from vidpred.training.interrupt import stop_request
 from vidpred.viz.search import write_search
@@ -41,6 +49,8 @@ Space = Mapping[str, Sequence[Any]]
 """Of every setting that varies, keyed like ``optim.learning_rate``, the values it can take."""
 NONE = "none"
 """In a space: the setting is left out, as TOML has no null."""
+PATIENCE = 20.0
+"""Seconds in which the trials of a search that was killed should have saved."""
 
 
 @dataclass(frozen=True)
@@ -117,27 +127,37 @@ def search(
 
     Raises:
         ConfigError: settings that do not fit the model or data, or `folder` holds another search.
+        TrainingError: a trial died, or another search is at work in `folder`.
+        VidpredError: what a trial ended with. The others have stopped then, and what was found is kept.
     """
-    _require_same(task, folder)
-    done = {trial.number: trial for trial in read_trials(folder)}
-    left = [number for number in range(trials) if number not in done]
-    for number in left:  # whatever is wrong with a setting is said before the first training
+    for number in range(trials):  # whatever is wrong with a setting is said before the first training
         _settings(task, number)
-    with replacing(folder / "search.json") as temporary:
-        temporary.write_text(json.dumps(_described(task), indent=1) + "\n", "utf-8")
-    interrupted = False
-    with progress_bar(quiet=quiet) as bar:
-        shown = bar.add_task("trials", total=trials, completed=trials - len(left), note=_note(done))
-        for trial in _run_all(task, folder, left, workers or os.cpu_count() or 1):
-            if trial is None:
-                interrupted = True
-                continue
-            done[trial.number] = trial
-            _append(folder, trial)
-            bar.update(shown, advance=1, note=_note(done))
-    ordered = sorted(done.values(), key=lambda trial: (trial.best, trial.number))
-    if ordered:
-        _write(task, folder, ordered)
+    with _alone(folder):
+        _require_same(task, folder)
+        done = {trial.number: trial for trial in read_trials(folder)}
+        left = [number for number in range(trials) if number not in done]
+        with replacing(folder / "search.json") as temporary:
+            temporary.write_text(json.dumps(_described(task), indent=1) + "\n", "utf-8")
+        interrupted, error = False, None
+        with (
+            progress_bar(quiet=quiet) as bar,
+            closing(_run_all(task, folder, left, workers or os.cpu_count() or 1)) as outcomes,
+        ):
+            shown = bar.add_task("trials", total=trials, completed=trials - len(left), note=_note(done))
+            for outcome in outcomes:
+                if isinstance(outcome, Trial):
+                    done[outcome.number] = outcome
+                    _keep(folder, done.values())
+                    bar.update(shown, advance=1, note=_note(done))
+                elif outcome is None:
+                    interrupted = True
+                else:
+                    error = error or outcome
+            ordered = sorted(done.values(), key=lambda trial: (trial.best, trial.number))
+            if ordered:
+                _write(task, folder, ordered)
+            if error:
+                raise error
     return ordered, interrupted
 
 
@@ -158,6 +178,15 @@ def table_of(task: Task, trials: Sequence[Trial]) -> Table:
     return Table(title, ["trial", "validation loss", "steps", *names], rows)
 
 
+def short_table_of(task: Task, trials: Sequence[Trial]) -> Table:
+    """For a terminal: the losses of trials, in their order, and what the first of them drew."""
+    whole = table_of(task, trials)
+    best = trials[0]
+    drawn = [f"{key} = {best.settings[key]}" for key in sorted(task.space)]
+    note = "\n".join([f"Settings of trial {best.number:03d}:", *drawn])
+    return Table(whole.title, whole.header[:3], [row[:3] for row in whole.rows], note)
+
+
 def _write(task: Task, folder: Path, trials: Sequence[Trial]) -> None:
     with replacing(folder / "table.md") as temporary:
         temporary.write_text(table_of(task, trials).markdown(), "utf-8")
@@ -171,11 +200,28 @@ def _write(task: Task, folder: Path, trials: Sequence[Trial]) -> None:
 
 
 def read_trials(folder: Path) -> list[Trial]:
-    """The trials that are over; a last line that a kill cut short is left out."""
+    """The trials that are over; a last line that was cut short is left out.
+
+    Raises:
+        CheckpointError: another line is damaged.
+    """
     file = folder / "trials.jsonl"
-    lines = file.read_text("utf-8").splitlines(keepends=True) if file.is_file() else []
-    read = (json.loads(line) for line in lines if line.endswith("\n"))
-    return [Trial(**(line | {"best": math.inf if line["best"] is None else line["best"]})) for line in read]
+    lines = file.read_bytes().splitlines(keepends=True) if file.is_file() else []
+    known, found = TypeAdapter(Trial), []
+    for number, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            fields = json.loads(line)
+            loss = math.inf if fields["best"] is None else fields["best"]
+            found.append(known.validate_python(fields | {"best": loss}))
+        except (ValueError, TypeError, KeyError) as error:
+            got = line.decode(errors="replace").strip()
+            raise CheckpointError(
+                f"{file} is damaged: expected a trial in line {number}, got {got!r:.60} "
+                "(take the line out, and its trial is looked at again)"
+            ) from error
+    return found
 
 
 def trial_path(folder: Path, number: int) -> Path:
@@ -195,41 +241,58 @@ def _settings(task: Task, number: int) -> config.Resolved:
     )
 
 
-def _run_all(task: Task, folder: Path, numbers: Sequence[int], workers: int) -> Iterator[Trial | None]:
-    """Yields trials as they end, None for one that was interrupted."""
+def _run_all(
+    task: Task, folder: Path, numbers: Sequence[int], workers: int
+) -> Generator[Trial | VidpredError | None, None, None]:
+    """Yields what trials come to as they end: None if interrupted, or an error, after which all stop."""
     processes, left = get_context("spawn"), deque(numbers)
-    running: dict[Connection, BaseProcess] = {}
-    told = False
-    with stop_request() as stop:
-        while running or (left and not stop):
-            while left and len(running) < workers and not stop:
-                ours, theirs = processes.Pipe(duplex=False)
-                process: BaseProcess = processes.Process(
-                    target=_run, args=(task, folder, left.popleft(), theirs)
-                )
-                process.start()
-                theirs.close()
-                running[ours] = process
-            if stop and not told:
-                told = True
-                for process in running.values():
-                    process.terminate()  # training saves and returns
-            for ended in wait(list(running), timeout=0.5):
-                assert isinstance(ended, Connection)
-                yield _result(ended, running.pop(ended))
+    running: dict[Connection, tuple[int, BaseProcess]] = {}
+    failed = told = False
+    try:
+        with stop_request() as stop:
+            while running or left:
+                if (stop or failed) and not told:
+                    told = True
+                    left.clear()
+                    _tell_to_stop(running.values())
+                while left and len(running) < workers:
+                    number = left.popleft()
+                    ours, theirs = processes.Pipe(duplex=False)
+                    process: BaseProcess = processes.Process(
+                        target=_run, args=(task, folder, number, theirs), name=trial_path(folder, number).name
+                    )
+                    process.start()
+                    theirs.close()
+                    running[ours] = number, process
+                for ended in wait(list(running), timeout=0.5):
+                    assert isinstance(ended, Connection)
+                    outcome = _outcome(ended, *running.pop(ended))
+                    failed = failed or isinstance(outcome, VidpredError)
+                    yield outcome
+    finally:
+        if not told:  # broken off
+            _tell_to_stop(running.values())
 
 
-def _result(connection: Connection, process: BaseProcess) -> Trial | None:
-    """What a process has sent. Raises the error it ended with."""
+def _tell_to_stop(running: Iterable[tuple[int, BaseProcess]]) -> None:
+    for _, process in running:
+        process.terminate()  # training saves and returns
+
+
+def _outcome(connection: Connection, number: int, process: BaseProcess) -> Trial | VidpredError | None:
+    """What a process has sent, or the error it ended with."""
     try:
         sent: Trial | VidpredError | None = connection.recv()
-    except EOFError:  # killed before it could send anything
+    except (EOFError, OSError):  # killed before it could send anything, or all
         sent = None
     process.join()
     if isinstance(sent, VidpredError):
-        raise sent
+        return type(sent)(f"trial {number}: {sent}; once that is mended, the same command goes on")
     if sent is None and process.exitcode not in (0, -signal.SIGTERM):
-        raise TrainingError(f"a trial ended with exit code {process.exitcode}, see above")
+        how = f"exit code {process.exitcode}"
+        if process.exitcode == -signal.SIGKILL:
+            how += ", as if memory had been short: fewer --workers need less"
+        return TrainingError(f"trial {number} broke off ({how}); the same command goes on with the search")
     return sent
 
 
@@ -240,12 +303,61 @@ def _run(task: Task, folder: Path, number: int, connection: Connection) -> None:
     from vidpred.allocator import keep_freed_memory
 
     os.setsid()  # Ctrl-C in the terminal is for the parent, which tells its children to stop
+    parent = parent_process()
+    assert parent is not None
+    # The lock before the question: while the parent lives it holds the lock too, so nobody has both missed.
+    held = _lock(os.open(folder, os.O_RDONLY), fcntl.LOCK_SH)
+    if not held or not parent.is_alive():
+        return
+    Thread(target=_stop_after, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     keep_freed_memory()
+    outcome: Trial | VidpredError | None
     try:
-        connection.send(_train(task, folder, number))
+        outcome = _train(task, folder, number)
     except VidpredError as error:
-        connection.send(error)
+        outcome = error
+    with suppress(BrokenPipeError):  # the search was killed; the next one finds the run as it is
+        connection.send(outcome)
+
+
+def _stop_after(parent: BaseProcess) -> None:
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)  # training saves and returns
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds `folder` for a search and its trials, when the trials of one that was killed have ended.
+
+    Raises:
+        TrainingError: after `PATIENCE` others still hold it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    try:
+        until = time.monotonic() + PATIENCE
+        while not (alone := _lock(place, fcntl.LOCK_EX)) and time.monotonic() < until:
+            time.sleep(0.1)
+        if not (alone and _lock(place, fcntl.LOCK_SH)):  # to be shared with the trials
+            raise TrainingError(f"another search is at work in {folder}: wait for it, or stop it")
+        yield
+    finally:
+        os.close(place)
+
+
+def _lock(place: int, kind: int) -> bool:
+    """Locks an open folder until it is closed, by the end of the process at the latest, if others let it."""
+    try:
+        fcntl.flock(place, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system that locks no folders, such as NFS: then nobody can look after that
+        return True
+    return True
 
 
 def _train(task: Task, folder: Path, number: int) -> Trial | None:
@@ -258,19 +370,30 @@ def _train(task: Task, folder: Path, number: int) -> Trial | None:
     try:
         outcome = training.train(path, resume=begun, quiet=True)
     except TrainingError as error:
-        return Trial(number, settings, math.inf, 0, 0.0, str(error))
+        last = _last_line(path)
+        return Trial(number, settings, math.inf, last["step"], last["seconds"], str(error))
     if outcome.interrupted:
         return None
-    return Trial(number, settings, outcome.best, outcome.step, runs.read_metrics(path)[-1]["seconds"])
+    return Trial(number, settings, outcome.best, outcome.step, _last_line(path)["seconds"])
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """Of the metrics of a run."""
+    return (runs.read_metrics(path) or [{"step": 0, "seconds": 0.0}])[-1]
 
 
 def _require_same(task: Task, folder: Path) -> None:
-    """Raises `ConfigError` where something else was searched, `OutputError` where something else is."""
+    """Raises `ConfigError` where something else was searched, `OutputError` where something else is,
+    `CheckpointError` where what was searched cannot be read.
+    """
     file = folder / "search.json"
     if not file.is_file():
-        runs.require_free(folder)
+        runs.require_free(folder, "it holds no search, choose another --out")
         return
-    theirs, ours = flatten(json.loads(file.read_text("utf-8"))), flatten(_described(task))
+    try:
+        theirs, ours = flatten(json.loads(file.read_bytes())), flatten(_described(task))
+    except (ValueError, AttributeError) as error:
+        raise CheckpointError(f"{file} is damaged: expected what is searched, as JSON") from error
     for key in sorted(theirs.keys() | ours.keys()):
         if theirs.get(key) != ours.get(key):
             raise ConfigError(
@@ -285,9 +408,10 @@ def _described(task: Task) -> dict[str, Any]:
     return described
 
 
-def _append(folder: Path, trial: Trial) -> None:
-    with (folder / "trials.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(without_nan(asdict(trial)), allow_nan=False) + "\n")
+def _keep(folder: Path, trials: Iterable[Trial]) -> None:
+    lines = (json.dumps(without_nan(asdict(trial)), allow_nan=False) + "\n" for trial in trials)
+    with replacing(folder / "trials.jsonl") as temporary:
+        temporary.write_text("".join(lines), "utf-8")
 
 
 def _note(done: Mapping[int, Trial]) -> str:

@@ -44,7 +44,7 @@ def search(
     """
     from rich.console import Console
 
-    from vidpred.search import Task, read_space, table_of, trial_path
+    from vidpred.search import Task, read_space, short_table_of, trial_path
     from vidpred.search import search as run_search
 
     kind = data.stem if data else "mmnist"
@@ -54,7 +54,7 @@ def search(
     )
     found, interrupted = run_search(task, folder, trials, workers=workers)
     if found:
-        Console().print(table_of(task, found).rich())
+        Console().print(short_table_of(task, found).rich())
         typer.echo(f"best: {trial_path(folder, found[0].number)}")
     if interrupted:
         typer.echo(f"stopped; the same command goes on with {folder}", err=True)
