@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vidpred.cli.options import Workers
-from vidpred.errors import ExitCode
+from vidpred.errors import Interrupted
 
 
 def search(
@@ -57,5 +57,4 @@ def search(
         Console().print(short_table_of(task, found).rich())
         typer.echo(f"best: {trial_path(folder, found[0].number)}")
     if interrupted:
-        typer.echo(f"stopped; the same command goes on with {folder}", err=True)
-        raise typer.Exit(ExitCode.INTERRUPTED)
+        raise Interrupted(f"stopped; the same command goes on with {folder}")
