@@ -208,6 +208,8 @@ def test_a_trained_vosp_cleans_better_than_what_looks_at_one_value(trained):
     found = results(trained["vosp"], "denoise")["results"]
     scores, online = found["scores"], found["online"]
     assert online == {"vosp": "yes", "vrae": "no"}
+    assert scores["vosp, filter"]["f1"] > scores["vosp"]["f1"]
+    assert scores["vosp, filter"]["log_likelihood"] > scores["one noisy value alone"]["log_likelihood"]
     for run in ("vosp", "vrae"):
         assert scores[run]["f1"] > scores["noisy input"]["f1"] + 0.1
         for baseline in ("noisy input", "previous noisy step", "marginals of training"):
@@ -303,6 +305,7 @@ def test_a_trained_vrae_fills_a_gap_better_than_its_ends_tell(trained):
     for baseline in ("random values", "step before the gap", "marginals of training"):
         assert scores["vrae"]["f1"] > scores[baseline]["f1"] + 0.1
     assert scores["random values"]["log_likelihood"] == pytest.approx(-3 * 88 * math.log(2) / 3)
+    assert scores["vrae, drawn"]["log_likelihood"] > scores["vrae"]["log_likelihood"]
     assert len(found["f1_by_iteration"]["vrae"]) == 5
     assert found["f1_by_iteration"]["vrae"][-1] == scores["vrae"]["f1"]
     folder = trained["vrae"] / "experiments" / "impute"

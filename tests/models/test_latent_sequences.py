@@ -105,6 +105,31 @@ def test_vosp_cleans_a_step_from_itself_and_the_past(step: int) -> None:
     assert (before[:, step] != after[:, step]).any()
 
 
+@pytest.mark.parametrize("posterior", ["chain", "independent"])
+def test_a_filter_is_one_step_prediction_corrected_by_what_is_seen(posterior: str) -> None:
+    """With a correction that trusts the frame it predicts what `one_step` does; padding changes nothing."""
+    net = model("vosp", posterior=posterior, spread="head")
+    frames, told = rolls(), []
+
+    def trust(expected: Tensor, frame: Tensor) -> Tensor:
+        told.append(expected)
+        return frame
+
+    with patch.object(net.prior, "continue_from", lambda past, *_: past[-1:]):  # the mean for the draw
+        assert torch.equal(net.filter(frames, trust), frames)
+    torch.testing.assert_close(torch.stack(told, dim=1), net.one_step(frames))
+
+    def half(expected: Tensor, frame: Tensor) -> Tensor:
+        return (expected + frame) / 2
+
+    with patch.object(net.prior, "continue_from", lambda past, *_: past[-1:]):
+        cleaned = net.filter(frames, half)
+        padded = torch.cat([rolls(steps=4, seed=1), frames], dim=1)
+        again = net.filter(padded, half, lengths=torch.full((3,), 6))[:, 4:]
+    torch.testing.assert_close(again, cleaned)
+    assert (cleaned != (net.one_step(frames) + frames) / 2).any()  # it goes on from what it has cleaned
+
+
 def test_vrae_sees_the_whole_sequence() -> None:
     net = model("vrae")
     frames = rolls()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vidpred.errors import ConfigError, unknown_name
 from vidpred.experiments.markov import MarkovChains
@@ -13,9 +16,12 @@ from vidpred.experiments.sequence_pictures import SHOWN, shown, write_rows
 from vidpred.experiments.whole_sequences import (
     ON,
     SCORE_HEADER,
+    Padded,
     Summary,
     WholeSequences,
+    generator_for,
     open_whole,
+    probabilities,
     reconstructed,
     require_bernoulli,
     score,
@@ -35,6 +41,8 @@ BASELINES = (
     "one noisy value alone",
     "Markov chain of each value",
 )
+SAMPLES = 8
+"""Of z_t, whose predictions are averaged where a model is a filter."""
 Values = NDArray[np.float64]
 
 
@@ -63,11 +71,15 @@ def denoise(
         for run in workspace.runs
     }
     baselines = workspace.part("baselines", partial(_baselines, workspace, whole, channel))
-    summaries = {name: Summary.of(part["scores"]) for name, part in parts.items()}
+    summaries, online = {}, {}
+    for run in workspace.runs:
+        summaries[run.name] = Summary.of(parts[run.name]["scores"])
+        online[run.name] = "yes" if run.config.name == "vosp" else "no"
+        if "filtered" in parts[run.name]:
+            summaries[f"{run.name}, filter"] = Summary.of(parts[run.name]["filtered"])
     summaries |= {
         name: Summary.of(scores) for name, scores in zip(BASELINES, baselines["scores"], strict=True)
     }
-    online = {run.name: "yes" if run.config.name == "vosp" else "no" for run in workspace.runs}
     what = "turned on" if noise == "on" else "flipped"
     table = Table(
         "Denoising",
@@ -77,16 +89,21 @@ def denoise(
             f"Of {workspace.count} whole sequences of {whole.source}; values {what} with probability "
             f"{rate:g}. F1, precision and recall of the values from {ON:g} on, all sequences together; "
             "log-likelihood of the clean data in nats a step ± standard error over sequences. Runs: the mode "
-            "of q(z | x) and of p(x | z); those that are not online have seen the noisy future too. What the "
-            "baselines know beside the rate of the noise was counted in the training split, (ones + 1/2) / "
-            "(count + 1): 'noisy input' has the probability of a value under a flat prior, 'previous noisy "
+            "of q(z | x) and of p(x | z), as published; those that are not online have seen the noisy future "
+            "too. 'filter': Bayes' rule with what the model predicts from the steps it has cleaned, with "
+            f"{SAMPLES} samples of z, for a prior; it knows the rate of the noise, as the baselines do. What "
+            "these know beside it was counted in the training split, (ones + 1/2) / (count + 1): 'noisy input' "
+            "has the probability of a value under a flat prior, 'previous noisy "
             "step' what a Markov chain makes of it, 'one noisy value alone' is Bayes' posterior from the "
             "marginal, and 'Markov chain' its exact filter over all noisy steps so far."
         ),
     )
     for number in range(min(SHOWN, workspace.count)):
         rows = [("truth", baselines[f"clean-{number}"]), ("noisy", baselines[f"noisy-{number}"])]
-        rows += [(name, part[f"cleaned-{number}"]) for name, part in parts.items()]
+        for name, part in parts.items():
+            rows.append((name, part[f"cleaned-{number}"]))
+            if f"filtered-{number}" in part:
+                rows.append((f"{name}, filter", part[f"filtered-{number}"]))
         write_rows(workspace.picture(f"sequence-{number}.png"), rows, f"sequence {number}, values {what}")
     workspace.finish(
         [table],
@@ -149,27 +166,45 @@ def _bayes(prior: Values, if_on: float, if_off: float) -> Values:
 
 
 def _clean(workspace: Workspace, run: Run, whole: WholeSequences, channel: NoisyChannel) -> Arrays:
-    """What one run makes of the noisy sequences."""
+    """What one run makes of the noisy sequences: (N, 5) scores, also of its filter, and what is shown."""
     setting = workspace.setting
-    model = run.model.to(setting.device)
-    scores = np.zeros((workspace.count, 5))
+    model: Any = run.model.to(setting.device)
+    filters = run.config.name == "vosp" and model.options.prior == "wiener"
+    scores = {"scores": np.zeros((workspace.count, 5))}
+    if filters:
+        scores["filtered"] = np.zeros((workspace.count, 5))
     pictures = {}
+
+    def correct(expected: Tensor, noisy: Tensor) -> Tensor:
+        return torch.from_numpy(channel.posterior(expected.cpu().numpy(), noisy.cpu().numpy())).to(expected)
+
     with progress_bar(quiet=workspace.quiet) as bar:
         task = bar.add_task(run.name, total=workspace.count, note="")
-        for numbers in whole.in_groups(workspace.count, setting.batch):
+        for group, numbers in enumerate(whole.in_groups(workspace.count, setting.batch)):
             clean = whole.read(numbers)
             noisy = [
                 channel.corrupt(sequence, setting.seed, number)
                 for sequence, number in zip(clean, numbers, strict=True)
             ]
-            cleaned = reconstructed(model, noisy, setting.device)
-            for number, probability, truth in zip(numbers, cleaned, clean, strict=True):
-                scores[number] = score(probability, truth)
-                if number < SHOWN:
-                    pictures[f"cleaned-{number}"] = shown(probability >= ON)
+            found = {"scores": reconstructed(model, noisy, setting.device)}
+            if filters:
+                padded, generator = (
+                    Padded.of(noisy, setting.device),
+                    generator_for(setting.device, setting.seed, group),
+                )
+                filtered = model.filter(
+                    padded.frames, correct, lengths=padded.lengths, samples=SAMPLES, generator=generator
+                )
+                found["filtered"] = probabilities(padded.cut(filtered))
+            for kind, cleaned in found.items():
+                for number, probability, truth in zip(numbers, cleaned, clean, strict=True):
+                    scores[kind][number] = score(probability, truth)
+                    if number < SHOWN:
+                        name = "cleaned" if kind == "scores" else kind
+                        pictures[f"{name}-{number}"] = shown(probability >= ON)
             bar.advance(task, len(numbers))
     model.to("cpu")
-    return {"scores": scores, **pictures}
+    return {**scores, **pictures}
 
 
 def _baselines(workspace: Workspace, whole: WholeSequences, channel: NoisyChannel) -> Arrays:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vidpred.errors import ConfigError
@@ -15,6 +17,7 @@ from vidpred.experiments.whole_sequences import (
     SCORE_HEADER,
     Summary,
     WholeSequences,
+    generator_for,
     open_whole,
     reconstructed,
     require_bernoulli,
@@ -64,7 +67,11 @@ def impute(workspace: Workspace, split: str = "test", gap: int = 8, iterations: 
     curves = {
         name: [Summary.of(scores) for scores in part["scores"]] for name, part in parts.items()
     }  # of every iteration
-    summaries = {name: of_run[-1] for name, of_run in curves.items()} | {
+    summaries = {}
+    for name, part in parts.items():
+        summaries[name] = curves[name][-1]
+        summaries[f"{name}, drawn"] = Summary.of(part["drawn"])
+    summaries |= {
         name: Summary.of(scores) for name, scores in zip(BASELINES, baselines["scores"], strict=True)
     }
     tables = [
@@ -126,20 +133,29 @@ def _lost(
 
 
 def _fill(workspace: Workspace, run: Run, whole: WholeSequences, gap: int, iterations: int) -> Arrays:
-    """(iterations, N, 5) scores of the gap after every iteration, and what is shown of the last."""
+    """(iterations, N, 5) scores of the gap after every iteration of modes, what is shown of the last, and the
+    (N, 5) scores of draws.
+    """
     setting = workspace.setting
     model = run.model.to(setting.device)
     assert isinstance(model, LatentSequenceModel)
-    scores = np.zeros((iterations, workspace.count, 5))
+    scores, drawn = np.zeros((iterations, workspace.count, 5)), np.zeros((workspace.count, 5))
     pictures = {}
     with progress_bar(quiet=workspace.quiet) as bar:
         task = bar.add_task(run.name, total=workspace.count, note="")
-        for numbers in whole.in_groups(workspace.count, setting.batch):
+        for group, numbers in enumerate(whole.in_groups(workspace.count, setting.batch)):
             truths = whole.read(numbers)
             lost = [
                 _lost(truth, setting.seed, number, gap) for truth, number in zip(truths, numbers, strict=True)
             ]
-            places, filled = [place for place, _ in lost], [corrupted for _, corrupted in lost]
+            places = [place for place, _ in lost]
+            generator = generator_for(setting.device, setting.seed, group)
+            averages = _drawn(model, [corrupted for _, corrupted in lost], places, iterations, generator)
+            drawn[numbers] = [
+                score(average, truth[place])
+                for average, truth, place in zip(averages, truths, places, strict=True)
+            ]
+            filled = [corrupted for _, corrupted in lost]
             for iteration in range(iterations):
                 found = reconstructed(model, filled, setting.device)
                 for sequence, place, probability in zip(filled, places, found, strict=True):
@@ -153,7 +169,30 @@ def _fill(workspace: Workspace, run: Run, whole: WholeSequences, gap: int, itera
                     pictures[f"recovered-{number}"] = around(place, sequence)
             bar.advance(task, len(numbers))
     model.to("cpu")
-    return {"scores": scores, **pictures}
+    return {"scores": scores, "drawn": drawn, **pictures}
+
+
+def _drawn(
+    model: LatentSequenceModel,
+    corrupted: Sequence[NDArray[np.float32]],
+    places: Sequence[slice],
+    iterations: int,
+    generator: torch.Generator,
+) -> list[NDArray[np.float64]]:
+    """The probability of every lost value where z and the values themselves are drawn in every iteration, a
+    Markov chain near the conditional distribution (Rezende et al. 2014): means over the last half.
+    """
+    filled = [sequence.copy() for sequence in corrupted]
+    values = np.random.default_rng(generator.initial_seed())
+    kept = range(iterations // 2, iterations)
+    averages = [np.zeros(sequence[place].shape) for sequence, place in zip(filled, places, strict=True)]
+    for iteration in range(iterations):
+        found = reconstructed(model, filled, generator.device, generator)
+        for sequence, place, probability, average in zip(filled, places, found, averages, strict=True):
+            sequence[place] = values.random(average.shape) < probability[place]
+            if iteration in kept:
+                average += probability[place] / len(kept)
+    return averages
 
 
 def _baselines(workspace: Workspace, whole: WholeSequences, gap: int) -> Arrays:
@@ -196,15 +235,17 @@ def _overall(
     workspace: Workspace, whole: WholeSequences, summaries: dict[str, Summary], gap: int, iterations: int
 ) -> Table:
     seen = {run.name: "all" if run.config.name == "vrae" else "the past" for run in workspace.runs}
+    seen |= {f"{name}, drawn": what for name, what in seen.items()}
     seen |= dict(zip(BASELINES, ("nothing", "the past", "both ends", "nothing", "both ends"), strict=True))
     note = (
         f"{gap} steps at a random place of each of {workspace.count} sequences of {whole.source}; all scores "
         "are of these steps alone. F1, precision and recall of the values, all sequences together; "
         "log-likelihood in nats a step ± standard error over sequences. Runs: the lost values are random at "
-        f"first, then {iterations} times the mode of p(x | z) at the mode of q(z | x); probabilities are "
-        "those of the last time. Of guesses that are no probabilities the log-likelihood is that of what "
-        "they know: nothing (1/2), the step before, or both ends, by the Markov chain of each value that was "
-        "counted in the training split, (ones + 1/2) / (count + 1)."
+        f"first, then {iterations} times the mode of p(x | z) at the mode of q(z | x), as published; "
+        "probabilities are those of the last time. 'drawn': x and z are drawn in place of their modes, and "
+        "probabilities are means over the last half. Of guesses that are no probabilities the "
+        "log-likelihood is that of what they know: nothing (1/2), the step before, or both ends, by the "
+        "Markov chain of each value that was counted in the training split, (ones + 1/2) / (count + 1)."
     )
     rows = [[name, seen[name], *summary.cells()] for name, summary in summaries.items()]
     return Table("Missing values", ["", "seen", *SCORE_HEADER], rows, workspace.note(note))

@@ -12,9 +12,9 @@ from vidpred.errors import ConfigError, unknown_name
 from vidpred.experiments.whole_sequences import (
     Padded,
     WholeSequences,
+    generator_for,
     is_bernoulli,
     mean_of_means,
-    noise,
     open_whole,
     per_step,
     training_chains,
@@ -131,7 +131,7 @@ def _measure(workspace: Workspace, run: Run, whole: WholeSequences) -> Arrays:
         for group, numbers in enumerate(whole.in_groups(workspace.count, setting.batch)):
             read = Padded.of(whole.read(numbers), setting.device)
             if isinstance(model, LatentSequenceModel):
-                generator = noise(setting.device, setting.seed, group)
+                generator = generator_for(setting.device, setting.seed, group)
                 bound = model.bound(read.frames, setting.samples, lengths=read.lengths, generator=generator)
                 nats[numbers], weighted[numbers] = bound.one.cpu(), bound.weighted.cpu()
             else:

@@ -17,7 +17,13 @@ from vidpred.data.midi import load_mido, write_midi
 from vidpred.data.notes import LOWEST_NOTE, as_roll
 from vidpred.errors import ConfigError
 from vidpred.experiments.sequence_pictures import shown, write_rows
-from vidpred.experiments.whole_sequences import ON, noise, open_whole, training_file, training_sequences
+from vidpred.experiments.whole_sequences import (
+    ON,
+    generator_for,
+    open_whole,
+    training_file,
+    training_sequences,
+)
 from vidpred.experiments.workspace import Arrays, Workspace
 from vidpred.progress import progress_bar
 from vidpred.runs import Run
@@ -124,7 +130,7 @@ def _draw(workspace: Workspace, run: Run, steps: int) -> Arrays:
     with progress_bar(quiet=workspace.quiet) as bar, torch.inference_mode():
         task = bar.add_task(run.name, total=workspace.count, note="")
         for number in range(workspace.count):  # one by one: a sequence does not depend on how many there are
-            generator = noise(setting.device, setting.seed, number)
+            generator = generator_for(setting.device, setting.seed, number)
             drawn.append(as_uint8(model.synthesise(1, steps, generator=generator))[0])
             bar.advance(task)
     return {"frames": np.stack(drawn)}

@@ -169,7 +169,7 @@ def training_chains(workspace: Workspace) -> MarkovChains:
     return MarkovChains(**counted)
 
 
-def noise(device: torch.device, *numbers: int) -> torch.Generator:
+def generator_for(device: torch.device, *numbers: int) -> torch.Generator:
     """A source of noise that depends on these numbers alone, the seed being one of them."""
     return torch.Generator(device).manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
@@ -205,11 +205,22 @@ class Padded:
 
 
 def reconstructed(
-    model: Any, sequences: Sequence[NDArray[np.float32]], device: torch.device
+    model: Any,
+    sequences: Sequence[NDArray[np.float32]],
+    device: torch.device,
+    generator: torch.Generator | None = None,
 ) -> list[NDArray[np.float64]]:
-    """The probability of every value of sequences (T, C, H, W) at the mode of the posterior."""
+    """The probability of every value of sequences (T, C, H, W) at the mode of the posterior, or at a draw
+    from it where a `generator` is given.
+    """
     padded = Padded.of(sequences, device)
-    found = padded.cut(model.reconstruct(padded.frames, lengths=padded.lengths))
+    sample = generator is not None
+    found = model.reconstruct(padded.frames, lengths=padded.lengths, sample=sample, generator=generator)
+    return probabilities(padded.cut(found))
+
+
+def probabilities(found: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float64]]:
+    """What a network says of values, within what its precision can tell from 0 and 1."""
     return [probability.astype(np.float64).clip(SURE, 1 - SURE) for probability in found]
 
 

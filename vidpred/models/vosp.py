@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
+from vidpred.errors import ConfigError
 from vidpred.models.latent_sequence import (
     LatentSequenceModel,
     LatentSequenceOptions,
@@ -63,6 +66,54 @@ class VOSP(LatentSequenceModel):
         posterior, before = self.recognise(frames, valid)
         latents = [self.prior.continue_from(posterior.mean[:t], 1, sample=False) for t in range(len(frames))]
         return self.output.expected(self.generate(torch.cat(latents), before)).transpose(0, 1)
+
+    @torch.no_grad()
+    def filter(
+        self,
+        noisy: Tensor,
+        correct: Callable[[Tensor, Tensor], Tensor],
+        *,
+        lengths: Tensor | None = None,
+        samples: int = 8,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Cleans noisy frames (N, T, C, H, W) step by step: Bayes' rule with the prediction for a prior.
+
+        The network never sees a noisy frame, only those that it has cleaned before.
+
+        Args:
+            correct: what is expected of a step, the mean over `samples` of z_t from its prior, and the noisy
+                step -> what is expected given both, each (N, C, H, W) in [0, 1].
+            lengths: (N,) steps at the end that are the sequence; by default all.
+
+        Returns:
+            (N, T, C, H, W) in [0, 1].
+
+        Raises:
+            ConfigError: the prior is none whose next step depends on the last one alone.
+        """
+        if self.options.prior != "wiener":
+            raise ConfigError(f"cleaning step by step needs the prior 'wiener', got '{self.options.prior}'")
+        self.check_frames(noisy, at_least=1)
+        frames = noisy.transpose(0, 1)
+        valid = valid_steps(frames, lengths)
+        memory = self.memory.initial(frames.shape[1], frames)
+        z = frames.new_zeros(frames.shape[1], self.options.latent)
+        cleaned = []
+        for t, frame in enumerate(frames):
+            expected = torch.zeros_like(frame)
+            for _ in range(samples):
+                [z_next] = self.prior.continue_from(z[None], 1, generator)
+                expected += self.output.expected(self.generate(z_next, memory)) / samples
+            cleaned.append(correct(expected, frame))
+            memory_next = self.memory.step(self.encoder(cleaned[-1]), memory)
+            z_next = self.follow(z, self.posterior(memory_next))
+            if valid is not None:  # before a sequence begins nothing is known
+                begun = valid[t][:, None]
+                memory_next = Moments(*(part * begun for part in memory_next))
+                z_next = z_next * begun
+            memory, z = memory_next, z_next
+        return torch.stack(cleaned, dim=1)
 
     @torch.no_grad()
     def predict(

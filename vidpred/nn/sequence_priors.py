@@ -182,6 +182,12 @@ class WienerPosterior:
         self._toward = seen.mean
         self.mean = _recur(self._keep, self._pull)
 
+    @staticmethod
+    def mean_after(before: Tensor, seen: Gaussian) -> Tensor:
+        """The mean of z_t, (N, D), from that of z_{t-1} and what step t alone tells, each (N, D)."""
+        keep = seen.std.square() / (1 + seen.std.square())
+        return keep * before + (1 - keep) * seen.mean
+
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """One draw, (T, N, D), by the reparameterisation trick; 0 at padding."""
         noise = standard_normal_like(self._pull, generator)
