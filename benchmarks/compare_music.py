@@ -164,11 +164,11 @@ def use(experiment: str, arguments: list[str], folder: Path, kept: Path) -> None
     """Makes an experiment and keeps its tables, numbers and smaller pictures."""
     vidpred("experiment", experiment, *arguments, "--out", str(folder))
     for file in folder.iterdir():
-        if file.suffix in (".md", ".png", ".mid") and file.stat().st_size < 300_000:
-            shutil.copy(file, kept / f"{folder.name}-{file.name}")
-        if file.suffix == ".json":
-            text = file.read_text("utf-8").replace(f"{folder.parent}/", "FOLDER/")
-            (kept / f"{folder.name}-{file.name}").write_text(text, "utf-8")
+        copy = kept / f"{folder.name}-{file.name}"
+        if file.suffix in (".md", ".json"):
+            copy.write_text(file.read_text("utf-8").replace(f"{folder.parent}/", "FOLDER/"), "utf-8")
+        elif file.suffix in (".png", ".mid") and file.stat().st_size < 300_000:
+            shutil.copy(file, copy)
 
 
 if __name__ == "__main__":
