@@ -28,7 +28,7 @@ from vidpred.runs import has_checkpoint
 STEPS = {"plain": 3000, "fdrnn": 1200, "vosp": 720, "vrae": 360}
 """Of a trial: about 90 s of a core. ``plain`` is the model fdrnn without dropout."""
 TRIALS = 3
-LONGER = {"JSB_Chorales": 3, "Nottingham": 16, "Piano_midi": 8}
+LONGER = {"Nottingham": 8, "JSB_Chorales": 3, "Piano_midi": 5}
 """How many times longer than a trial the last training takes."""
 SHARED: dict[str, list[Any]] = {
     "model.weight_std_in": [0.1, 0.0316],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 from unittest.mock import patch
 
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor
 
 from vidpred import create_model
-from vidpred.errors import ConfigError
+from vidpred.errors import ConfigError, DataError
 from vidpred.models.fdrnn import FDRNN
 from vidpred.models.latent_sequence import LatentSequenceModel
-from vidpred.models.vosp import VOSP
+from vidpred.models.vosp import VOSP, tempered_weights
 from vidpred.models.vrae import VRAE
+from vidpred.nn.fast_dropout import Moments
 
 LATENT = ("vrae", "vosp")
 ALL = (*LATENT, "fdrnn")
@@ -128,6 +130,80 @@ def test_a_filter_is_one_step_prediction_corrected_by_what_is_seen(posterior: st
         again = net.filter(padded, half, lengths=torch.full((3,), 6))[:, 4:]
     torch.testing.assert_close(again, cleaned)
     assert (cleaned != (net.one_step(frames) + frames) / 2).any()  # it goes on from what it has cleaned
+
+
+@pytest.mark.parametrize("name", LATENT)
+@pytest.mark.parametrize("posterior", ["independent", "chain"])
+def test_what_stands_in_a_gap_does_not_matter(name: str, posterior: str) -> None:
+    net = model(name, posterior=posterior)
+    frames, gap = rolls(batch=1)[0], slice(2, 4)
+    filled = net.fill(frames, gap, 5, generator=torch.Generator().manual_seed(3))
+    assert filled.shape == (2, 1, 1, 12)
+    frames[gap] = float("nan")
+    again = net.fill(frames, gap, 5, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(again, filled, rtol=0, atol=0)
+    for wrong in (slice(0, 2), slice(4, 6), slice(3, 3)):
+        with pytest.raises(DataError, match="a gap needs a known step before and after it"):
+            net.fill(frames, wrong, 5)
+    with pytest.raises(ConfigError, match="filling a gap needs the prior 'wiener', got 'white'"):
+        model(name, prior="white").fill(frames, gap, 5)
+
+
+@pytest.mark.parametrize(("posterior", "std"), [("independent", 3.0), ("chain", 5.0)])
+def test_vosp_fills_a_gap_as_all_ways_through_it_say(posterior: str, std: float) -> None:
+    """Where z has no influence, Bayes' rule over all 16 ways through two steps of two values."""
+    torch.manual_seed(0)
+    options = {"latent": 1, "posterior": posterior, "spread": "head", "posterior_std": std}
+    net = create_model("vosp", "tiny", size=(1, 2), hidden=7, weight_std_in=2.0, **options).double().eval()
+    for weight in (net.of_latent.weight, net.posterior.linear.weight, net.posterior.spread.weight):
+        torch.nn.init.zeros_(weight)
+    frames = torch.tensor([[1, 0], [0, 0], [0, 0], [0, 0], [1, 1], [0, 1]]).double().view(6, 1, 1, 2)
+    ways = torch.tensor(list(itertools.product([0.0, 1.0], repeat=4))).double().view(16, 2, 1, 1, 2)
+    memory, evidence = net.memory.initial(16, frames), torch.zeros(16, 2).double()
+    for t, frame in enumerate(frames):
+        x = ways[:, t - 2] if t in (2, 3) else frame.expand(16, 1, 1, 2)
+        nats = net.output.log_prob(net.generate(torch.zeros(16, 1).double(), memory), x)
+        evidence[:, int(t > 3)] += nats
+        memory = net.memory.step(x.flatten(1), memory)
+    blind, expected = (
+        torch.tensordot(weights.softmax(0), ways, dims=1) for weights in (evidence[:, 0], evidence.sum(1))
+    )
+    assert (blind - expected).abs().max() > 0.1
+    with patch("vidpred.models.vosp.tempered_weights", lambda evidence: evidence.softmax(0)):
+        filled = net.fill(frames, slice(2, 4), 100_000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(filled, expected, rtol=0, atol=0.02)
+
+
+def test_vrae_fills_a_gap_from_z_half_way() -> None:
+    """A lost step is generated from the mean of both z beside it and noise of variance 1/2."""
+    net = model("vrae", latent=2, weight_std_in=1.0)
+    frames, samples = rolls(batch=1, steps=5)[0], 20_000
+    generator = torch.Generator().manual_seed(1)
+
+    def noise(steps: int) -> Tensor:
+        return torch.randn(steps, samples, 2, generator=generator, dtype=torch.float64)
+
+    sides = []
+    for part in (frames[:3], frames[4:]):
+        x = part.flatten(1)[:, None]
+        both = [net.recognise_forwards(x), net.recognise_backwards(x)]
+        told = net.posterior(Moments(*(torch.cat(pair, dim=-1) for pair in zip(*both, strict=True))))
+        sides.append(told.mean + told.std * noise(len(part)))
+    half_way = (sides[0][-1:] + sides[1][:1]) / 2 + 0.5**0.5 * noise(1)
+    given = net.generate(torch.cat([sides[0], half_way, sides[1]]), None, None)
+    expected = net.output.expected(given)[3].mean(dim=0)
+    filled = net.fill(frames, slice(3, 4), samples, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(filled[0], expected.detach(), rtol=0, atol=0.01)
+
+
+def test_weights_are_those_of_bayes_unless_too_few_draws_would_decide() -> None:
+    evidence = torch.randn(400, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(tempered_weights(evidence), evidence.softmax(0))
+    tempered = tempered_weights(30 * evidence)
+    assert 0.1 <= 1 / tempered.square().sum().item() / 400 < 0.105
+    exponent = (tempered.log() - tempered.log().mean()) / (30 * (evidence - evidence.mean()))
+    assert exponent.std() < 1e-9  # a power of the likelihood
+    torch.testing.assert_close(tempered_weights(torch.full((5,), -1e9)), torch.full((5,), 0.2))
 
 
 def test_vrae_sees_the_whole_sequence() -> None:

@@ -56,6 +56,20 @@ def padded_by(*lengths: int, steps: int) -> torch.Tensor:
     return torch.arange(steps)[:, None] >= steps - torch.tensor(lengths)
 
 
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_walk_between_two_values_is_what_the_full_gaussian_leaves(steps: int) -> None:
+    """Mean and covariance of z_2, ..., z_{T-1} given z_1 and z_T, by the rules for Gaussians."""
+    covariance = SCALE**2 * correlation("wiener", steps + 2)
+    known, lost = [0, steps + 1], list(range(1, steps + 1))
+    gain = covariance[lost][:, known] @ torch.linalg.inv(covariance[known][:, known])
+    mean = gain @ torch.tensor([0.5, -2.0]).double()
+    left = covariance[lost][:, lost] - gain @ covariance[known][:, lost]
+    ends = (torch.full((200_000, 1), end, dtype=torch.float64) for end in (0.5, -2.0))
+    walks = WienerPrior(SCALE).between(*ends, steps, torch.Generator().manual_seed(0))[..., 0]
+    torch.testing.assert_close(walks.mean(1), mean, rtol=0, atol=0.01)
+    torch.testing.assert_close(walks.cov().view(steps, steps), left, rtol=0, atol=0.01)
+
+
 @each_prior
 @pytest.mark.parametrize("steps", [1, 2, 13, 50])
 def test_the_divergence_is_that_of_the_two_full_gaussians(

@@ -234,6 +234,7 @@ def impute(
     iterations: Annotated[
         int, typer.Option(min=1, help="How often the missing values go through the model.")
     ] = 20,
+    samples: Annotated[int, typer.Option(min=1, help="Draws that an inferred gap is a mean of.")] = 200,
     out: Out = None,
     seed: Seed = 0,
     batch: Batch = 16,
@@ -243,7 +244,7 @@ def impute(
     from vidpred.experiments.impute import impute as experiment
 
     options = {"split": split, "gap": gap, "iterations": iterations}
-    _run_whole("impute", experiment, run, data, out, device, count, (1, seed, batch), options)
+    _run_whole("impute", experiment, run, data, out, device, count, (samples, seed, batch), options)
 
 
 @experiment_app.command("synthesis")

@@ -1,8 +1,7 @@
-"""Missing values (seed 003, section 4.3): a gap is filled by going from modes to modes."""
+"""Missing values (seed 003, section 4.3): a gap is filled by going from modes to modes, or inferred."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidpred.errors import ConfigError
+from vidpred.evaluation import Setting
 from vidpred.experiments.markov import MarkovChains
 from vidpred.experiments.sequence_pictures import SHOWN, around, shown, write_rows
 from vidpred.experiments.whole_sequences import (
@@ -19,6 +19,7 @@ from vidpred.experiments.whole_sequences import (
     WholeSequences,
     generator_for,
     open_whole,
+    probabilities,
     reconstructed,
     require_bernoulli,
     score,
@@ -39,6 +40,8 @@ BASELINES = (
     "marginals of training",
     "Markov chain between both ends",
 )
+REACH = 50
+"""Steps on either side of a gap that it is inferred from: together the chunks that networks learn from."""
 _COLUMNS = (1, 2, 3, 5, 10, 20, 50, 100)
 """Iterations that the second table shows, beside the last."""
 
@@ -49,6 +52,8 @@ def impute(workspace: Workspace, split: str = "test", gap: int = 8, iterations: 
     Args:
         gap: steps that are missing; before and after it at least one is known.
         iterations: how often the missing values go through the model.
+
+    The setting's samples are the draws that an inferred gap is a mean of.
 
     Raises:
         ConfigError: a run of another model, or with densities; a number under 1.
@@ -70,7 +75,8 @@ def impute(workspace: Workspace, split: str = "test", gap: int = 8, iterations: 
     summaries = {}
     for name, part in parts.items():
         summaries[name] = curves[name][-1]
-        summaries[f"{name}, drawn"] = Summary.of(part["drawn"])
+        if "inferred" in part:
+            summaries[f"{name}, inferred"] = Summary.of(part["inferred"])
     summaries |= {
         name: Summary.of(scores) for name, scores in zip(BASELINES, baselines["scores"], strict=True)
     }
@@ -92,9 +98,9 @@ def impute(workspace: Workspace, split: str = "test", gap: int = 8, iterations: 
         original, corrupted = baselines[f"original-{number}"], baselines[f"corrupted-{number}"]
         rows = [("truth", original), ("corrupted", corrupted)]
         for name, part in parts.items():
-            recovered = part[f"recovered-{number}"]
-            wrong = (recovered >= 128) != (original >= 128)
-            rows += [(name, recovered), (f"{name}, errors", shown(wrong))]
+            rows += _pictured(name, original, part[f"recovered-{number}"])
+            if "inferred" in part:
+                rows += _pictured(f"{name}, inferred", original, part[f"inferred-{number}"])
         write_rows(workspace.picture(f"sequence-{number}.png"), rows, f"sequence {number}, {gap} steps lost")
     workspace.finish(
         tables,
@@ -133,28 +139,23 @@ def _lost(
 
 
 def _fill(workspace: Workspace, run: Run, whole: WholeSequences, gap: int, iterations: int) -> Arrays:
-    """(iterations, N, 5) scores of the gap after every iteration of modes, what is shown of the last, and the
-    (N, 5) scores of draws.
+    """(iterations, N, 5) scores of the gap after every iteration of modes, (N, 5) of what is inferred, where
+    the prior allows it, and what is shown of both.
     """
     setting = workspace.setting
     model = run.model.to(setting.device)
     assert isinstance(model, LatentSequenceModel)
-    scores, drawn = np.zeros((iterations, workspace.count, 5)), np.zeros((workspace.count, 5))
+    scores = np.zeros((iterations, workspace.count, 5))
+    inferred = np.zeros((workspace.count, 5)) if model.options.prior == "wiener" else None
     pictures = {}
     with progress_bar(quiet=workspace.quiet) as bar:
         task = bar.add_task(run.name, total=workspace.count, note="")
-        for group, numbers in enumerate(whole.in_groups(workspace.count, setting.batch)):
+        for numbers in whole.in_groups(workspace.count, setting.batch):
             truths = whole.read(numbers)
             lost = [
                 _lost(truth, setting.seed, number, gap) for truth, number in zip(truths, numbers, strict=True)
             ]
             places = [place for place, _ in lost]
-            generator = generator_for(setting.device, setting.seed, group)
-            averages = _drawn(model, [corrupted for _, corrupted in lost], places, iterations, generator)
-            drawn[numbers] = [
-                score(average, truth[place])
-                for average, truth, place in zip(averages, truths, places, strict=True)
-            ]
             filled = [corrupted for _, corrupted in lost]
             for iteration in range(iterations):
                 found = reconstructed(model, filled, setting.device)
@@ -164,35 +165,37 @@ def _fill(workspace: Workspace, run: Run, whole: WholeSequences, gap: int, itera
                     score(probability[place], truth[place])
                     for probability, truth, place in zip(found, truths, places, strict=True)
                 ]
-            for number, sequence, place in zip(numbers, filled, places, strict=True):
+            for number, sequence, truth, place in zip(numbers, filled, truths, places, strict=True):
                 if number < SHOWN:
                     pictures[f"recovered-{number}"] = around(place, sequence)
-            bar.advance(task, len(numbers))
+                if inferred is not None:
+                    probability = _inferred(model, sequence, place, setting, number)
+                    inferred[number] = score(probability, truth[place])
+                    if number < SHOWN:
+                        sequence[place] = probability >= ON
+                        pictures[f"inferred-{number}"] = around(place, sequence)
+                bar.advance(task)
     model.to("cpu")
-    return {"scores": scores, "drawn": drawn, **pictures}
+    return {"scores": scores, **({} if inferred is None else {"inferred": inferred}), **pictures}
 
 
-def _drawn(
-    model: LatentSequenceModel,
-    corrupted: Sequence[NDArray[np.float32]],
-    places: Sequence[slice],
-    iterations: int,
-    generator: torch.Generator,
-) -> list[NDArray[np.float64]]:
-    """The probability of every lost value where z and the values themselves are drawn in every iteration, a
-    Markov chain near the conditional distribution (Rezende et al. 2014): means over the last half.
-    """
-    filled = [sequence.copy() for sequence in corrupted]
-    values = np.random.default_rng(generator.initial_seed())
-    kept = range(iterations // 2, iterations)
-    averages = [np.zeros(sequence[place].shape) for sequence, place in zip(filled, places, strict=True)]
-    for iteration in range(iterations):
-        found = reconstructed(model, filled, generator.device, generator)
-        for sequence, place, probability, average in zip(filled, places, found, averages, strict=True):
-            sequence[place] = values.random(average.shape) < probability[place]
-            if iteration in kept:
-                average += probability[place] / len(kept)
-    return averages
+def _inferred(
+    model: LatentSequenceModel, sequence: NDArray[np.float32], place: slice, setting: Setting, number: int
+) -> NDArray[np.float64]:
+    """The probability of every lost value of a sequence, (gap, C, H, W), by `LatentSequenceModel.fill`."""
+    first = max(place.start - REACH, 0)
+    near = torch.from_numpy(sequence[first : place.stop + REACH]).to(setting.device)
+    gap = slice(place.start - first, place.stop - first)
+    generator = generator_for(setting.device, setting.seed, number)
+    filled = model.fill(near, gap, setting.samples, generator=generator)
+    return probabilities([filled.cpu().numpy()])[0]
+
+
+def _pictured(
+    name: str, original: NDArray[np.uint8], filled: NDArray[np.uint8]
+) -> list[tuple[str, NDArray[np.uint8]]]:
+    """What stands in the gap, and where that is wrong."""
+    return [(name, filled), (f"{name}, errors", shown((filled >= 128) != (original >= 128)))]
 
 
 def _baselines(workspace: Workspace, whole: WholeSequences, gap: int) -> Arrays:
@@ -235,15 +238,18 @@ def _overall(
     workspace: Workspace, whole: WholeSequences, summaries: dict[str, Summary], gap: int, iterations: int
 ) -> Table:
     seen = {run.name: "all" if run.config.name == "vrae" else "the past" for run in workspace.runs}
-    seen |= {f"{name}, drawn": what for name, what in seen.items()}
+    seen |= {f"{name}, inferred": "both sides" for name in seen}
     seen |= dict(zip(BASELINES, ("nothing", "the past", "both ends", "nothing", "both ends"), strict=True))
     note = (
         f"{gap} steps at a random place of each of {workspace.count} sequences of {whole.source}; all scores "
         "are of these steps alone. F1, precision and recall of the values, all sequences together; "
         "log-likelihood in nats a step ± standard error over sequences. Runs: the lost values are random at "
         f"first, then {iterations} times the mode of p(x | z) at the mode of q(z | x), as published; "
-        "probabilities are those of the last time. 'drawn': x and z are drawn in place of their modes, and "
-        "probabilities are means over the last half. Of guesses that are no probabilities the "
+        "probabilities are those of the last time. 'inferred': nothing stands in the gap; means over "
+        f"{workspace.setting.samples} draws of z and of ways through the gap, given up to {REACH} steps on "
+        "either side of it: a VRAE lets z go from one side to the other as its prior does, a VOSP weights "
+        "what it predicts with how well that explains the steps after the gap. Of guesses that are no "
+        "probabilities the "
         "log-likelihood is that of what they know: nothing (1/2), the step before, or both ends, by the "
         "Markov chain of each value that was counted in the training split, (ones + 1/2) / (count + 1)."
     )

@@ -174,7 +174,7 @@ def require_alike(runs: Sequence[Run]) -> None:
                 )
 
 
-FORMAT = 1
+FORMAT = 2
 """Of the parts on disk; another number where what is measured changes."""
 _DIGEST = "digest"
 _PICTURES = (".png", ".gif", ".mid")

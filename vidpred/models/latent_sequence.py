@@ -112,10 +112,15 @@ class LatentSequenceModel(SequenceModel):
             return WienerPosterior(of_steps, valid)
         return IndependentPosterior(of_steps, self.prior, valid)
 
-    def follow(self, before: Tensor, of_step: Gaussian) -> Tensor:
-        """The posterior mean of z_t, (N, latent), from that of z_{t-1} and what step t alone tells."""
-        chained = self.options.posterior == "chain"
-        return WienerPosterior.mean_after(before, of_step) if chained else of_step.mean
+    def follow(self, before: Tensor, of_step: Gaussian) -> Gaussian:
+        """q(z_t | z_{t-1}), (N, latent), from z_{t-1} and what step t alone tells."""
+        return WienerPosterior.after(before, of_step) if self.options.posterior == "chain" else of_step
+
+    def walk(self, purpose: str) -> WienerPrior:
+        """The prior. Raises `ConfigError` where it is none whose next step depends on the last one alone."""
+        if not isinstance(self.prior, WienerPrior):
+            raise ConfigError(f"{purpose} needs the prior 'wiener', got '{self.options.prior}'")
+        return self.prior
 
     def begin_step(self, step: int) -> None:
         """Sets the weight of the KL term."""
@@ -197,6 +202,34 @@ class LatentSequenceModel(SequenceModel):
         posterior, seen = self.recognise(frames, valid)
         z = posterior.sample(generator) if sample else posterior.mean
         return self.output.expected(self.generate(z, seen, valid)).transpose(0, 1)
+
+    @abstractmethod
+    def fill(
+        self, frames: Tensor, gap: slice, samples: int, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """What is expected in a gap of one sequence, from what is known before and after it.
+
+        Args:
+            frames: (T, C, H, W); what stands in the gap is not looked at.
+            gap: the steps that are missing; at least one before and one after them is known.
+            samples: how many draws are averaged.
+
+        Returns:
+            (steps of the gap, C, H, W) in [0, 1].
+
+        Raises:
+            ConfigError: the prior is none whose next step depends on the last one alone.
+            DataError: nothing is known before or after the gap.
+        """
+
+
+def check_gap(gap: slice, steps: int) -> None:
+    """Raises `DataError` unless the gap is one inside a sequence of so many steps."""
+    if not 0 < gap.start < gap.stop < steps:
+        raise DataError(
+            f"a gap needs a known step before and after it, got steps {gap.start} to {gap.stop - 1} "
+            f"of 0 to {steps - 1}"
+        )
 
 
 def _prior(options: LatentSequenceOptions) -> SequencePrior:

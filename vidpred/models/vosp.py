@@ -7,15 +7,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from vidpred.errors import ConfigError
 from vidpred.models.latent_sequence import (
     LatentSequenceModel,
     LatentSequenceOptions,
     Posterior,
     PosteriorHead,
+    check_gap,
 )
 from vidpred.models.sequence_model import StepOutput, before_each, valid_steps
 from vidpred.nn.fast_dropout import TRANSFERS, FastDropoutLinear, Moments
+
+EXPLAINED = 16
+"""Steps after a gap that tell which of the ways through it are likely."""
 
 
 class VOSP(LatentSequenceModel):
@@ -92,8 +95,7 @@ class VOSP(LatentSequenceModel):
         Raises:
             ConfigError: the prior is none whose next step depends on the last one alone.
         """
-        if self.options.prior != "wiener":
-            raise ConfigError(f"cleaning step by step needs the prior 'wiener', got '{self.options.prior}'")
+        prior = self.walk("cleaning step by step")
         self.check_frames(noisy, at_least=1)
         frames = noisy.transpose(0, 1)
         valid = valid_steps(frames, lengths)
@@ -103,17 +105,54 @@ class VOSP(LatentSequenceModel):
         for t, frame in enumerate(frames):
             expected = torch.zeros_like(frame)
             for _ in range(samples):
-                [z_next] = self.prior.continue_from(z[None], 1, generator)
+                [z_next] = prior.continue_from(z[None], 1, generator)
                 expected += self.output.expected(self.generate(z_next, memory)) / samples
             cleaned.append(correct(expected, frame))
             memory_next = self.memory.step(self.encoder(cleaned[-1]), memory)
-            z_next = self.follow(z, self.posterior(memory_next))
+            z_next = self.follow(z, self.posterior(memory_next)).mean
             if valid is not None:  # before a sequence begins nothing is known
                 begun = valid[t][:, None]
                 memory_next = Moments(*(part * begun for part in memory_next))
                 z_next = z_next * begun
             memory, z = memory_next, z_next
         return torch.stack(cleaned, dim=1)
+
+    @torch.no_grad()
+    def fill(
+        self, frames: Tensor, gap: slice, samples: int, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """See `LatentSequenceModel.fill`.
+
+        Importance sampling: ways through the gap are drawn as the model predicts them, and each is weighted
+        with how well it explains up to `EXPLAINED` steps after the gap, whose z_t come from the posterior.
+        What was predicted counts as one more draw, so that no value is certain.
+        """
+        check_gap(gap, len(frames))
+        prior = self.walk("filling a gap")
+        hidden: Moments = self.memory(self.encoder(frames[: gap.start].unsqueeze(1)))
+        posterior = self.posterior_of(self.posterior(hidden), None)
+        z = torch.cat([posterior.sample(generator)[-1] for _ in range(samples)])  # (samples, latent)
+        memory = Moments(*(moment[-1].expand(samples, -1) for moment in hidden))
+        predicted, drawn = [], []
+        for _ in range(gap.start, gap.stop):
+            [z] = prior.continue_from(z[None], 1, generator)
+            given = self.generate(z, memory)
+            predicted.append(self.output.expected(given))
+            drawn.append(self.output.draw(given, generator))
+            memory = self.memory.step(self.encoder(drawn[-1]), memory)
+        evidence = z.new_zeros(samples)
+        for frame in frames[gap.stop : gap.stop + EXPLAINED]:
+            frame = frame.expand(samples, *frame.shape)
+            memory_next = self.memory.step(self.encoder(frame), memory)
+            of_step = self.follow(z, self.posterior(memory_next))
+            z_next = of_step.sample(generator)
+            step = prior.log_prob((z_next - z)[None]) - of_step.log_prob(z_next)  # (samples, latent)
+            evidence += self.output.log_prob(self.generate(z_next, memory), frame) + step.sum(dim=-1)
+            memory, z = memory_next, z_next
+        weights = tempered_weights(evidence)
+        share = 1 / (1 + effective_number(weights))
+        mixed = torch.lerp(torch.stack(drawn), torch.stack(predicted), share)  # (gap, samples, C, H, W)
+        return torch.einsum("n,tn...->t...", weights, mixed)
 
     @torch.no_grad()
     def predict(
@@ -151,3 +190,18 @@ class VOSP(LatentSequenceModel):
             memory = self.memory.step(self.encoder(step), memory)
             predicted.append(step)
         return torch.stack(predicted, dim=1)
+
+
+def tempered_weights(evidence: Tensor, share: float = 0.1) -> Tensor:
+    """Weights of draws, (samples,), proportional to exp(evidence)^b with the largest b <= 1 (to 1 %) at which
+    the effective number of draws is at least that share of all; with b = 1 few draws often decide alone.
+    """
+    exponents = 0.99 ** torch.arange(2000, device=evidence.device, dtype=evidence.dtype)
+    weights = torch.softmax(exponents[:, None] * evidence, dim=1)
+    enough = effective_number(weights) >= share * len(evidence)
+    return weights[int(enough.int().argmax())]
+
+
+def effective_number(weights: Tensor) -> Tensor:
+    """Of draws with these weights, (..., samples) -> (...): as many alike have the same Σ w²."""
+    return weights.square().sum(dim=-1).reciprocal()

@@ -10,6 +10,7 @@ from vidpred.models.latent_sequence import (
     LatentSequenceOptions,
     Posterior,
     PosteriorHead,
+    check_gap,
 )
 from vidpred.models.sequence_model import StepOutput, joined, valid_steps
 from vidpred.nn.fast_dropout import Moments
@@ -42,9 +43,36 @@ class VRAE(LatentSequenceModel):
 
     def generate(self, latents: Tensor, seen: None, valid: Tensor | None) -> Moments:
         """What the steps follow, (T, N, C, H, W), given all of z."""
-        forwards, backwards = self.generate_forwards(latents, valid), self.generate_backwards(latents, valid)
-        given: Moments = self.output(joined(forwards, backwards))
+        given: Moments = self.output(self._hidden(latents, valid))
         return given
+
+    def _hidden(self, latents: Tensor, valid: Tensor | None) -> Moments:
+        """The states of both generating networks, (T, N, 2 hidden)."""
+        return joined(self.generate_forwards(latents, valid), self.generate_backwards(latents, valid))
+
+    @torch.no_grad()
+    def fill(
+        self, frames: Tensor, gap: slice, samples: int, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """See `LatentSequenceModel.fill`.
+
+        The steps before the gap and those after it are recognised each by themselves; from the one to the
+        other z goes as the prior does, and the lost steps are generated from all of z.
+        """
+        check_gap(gap, len(frames))
+        prior = self.walk("filling a gap")
+        before, after = (
+            self._latents(part, samples, generator) for part in (frames[: gap.start], frames[gap.stop :])
+        )
+        between = prior.between(before[-1], after[0], gap.stop - gap.start, generator)
+        hidden = self._hidden(torch.cat([before, between, after]), None)
+        given = self.output(Moments(*(moment[gap] for moment in hidden)))
+        return self.output.expected(given).mean(dim=1)
+
+    def _latents(self, frames: Tensor, samples: int, generator: torch.Generator | None) -> Tensor:
+        """Draws of z for one sequence (T, C, H, W): (T, samples, latent)."""
+        posterior, _ = self.recognise(frames.unsqueeze(1), None)
+        return torch.cat([posterior.sample(generator) for _ in range(samples)], dim=1)
 
     @torch.no_grad()
     def predict(

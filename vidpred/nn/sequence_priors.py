@@ -123,6 +123,25 @@ class WienerPrior(SequencePrior):
         batch, dims = last.shape
         return walk + self.sample(steps, batch, dims, like=last, generator=generator)
 
+    def between(
+        self, before: Tensor, after: Tensor, steps: int, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """How the process went from one value to another: a Brownian bridge.
+
+        Args:
+            before, after: (N, D), z_t and z_{t + steps + 1}.
+
+        Returns:
+            (steps, N, D), drawn from the distribution that the two leave to what is between.
+        """
+        z, walk = before, []
+        batch, dims = before.shape
+        every = _noise(steps, batch, dims, before, generator)
+        for noise, left in zip(every, range(steps, 0, -1), strict=True):
+            z = z + (after - z) / (left + 1) + self.scale * math.sqrt(left / (left + 1)) * noise
+            walk.append(z)
+        return torch.stack(walk)
+
 
 class IndependentPosterior:
     """A Gaussian that is independent over time, (T, N, D), and the prior it is measured by; seed 003.
@@ -183,10 +202,10 @@ class WienerPosterior:
         self.mean = _recur(self._keep, self._pull)
 
     @staticmethod
-    def mean_after(before: Tensor, seen: Gaussian) -> Tensor:
-        """The mean of z_t, (N, D), from that of z_{t-1} and what step t alone tells, each (N, D)."""
+    def after(before: Tensor, seen: Gaussian) -> Gaussian:
+        """q(z_t | z_{t-1}), (N, D), from z_{t-1} and what step t alone tells, each (N, D)."""
         keep = seen.std.square() / (1 + seen.std.square())
-        return keep * before + (1 - keep) * seen.mean
+        return Gaussian(keep * before + (1 - keep) * seen.mean, keep.sqrt())
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
         """One draw, (T, N, D), by the reparameterisation trick; 0 at padding."""
