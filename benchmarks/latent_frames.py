@@ -61,6 +61,7 @@ def trained(folder: Path, data: Path, model: str) -> Path:
     if has_checkpoint(run, "last"):
         arguments = ["--resume", str(run)]
     else:
+        shutil.rmtree(run, ignore_errors=True)  # of a training that was killed before its first checkpoint
         settings = [*SETTINGS, f"train.steps={STEPS[model]}", f"model.kl_warmup={WARMUP[model]}"]
         arguments = [model, "--data", str(data), "--run", str(run), *as_options(settings)]
     vidpred("train", *arguments, env=os.environ | {"OMP_NUM_THREADS": "1"})

@@ -90,7 +90,7 @@ def read_space(model: str, file: Path | None = None, assignments: Sequence[str] 
         assignments: ``a.b=v`` strings; what they set is not searched.
 
     Raises:
-        ConfigError: there is none, a value is no list, or nothing is left to search.
+        ConfigError: there is none, a value is no list, it sets the seed, or nothing is left to search.
     """
     if file is None:
         known = resources.files("vidpred") / "presets" / "search" / f"{model}.toml"
@@ -102,6 +102,8 @@ def read_space(model: str, file: Path | None = None, assignments: Sequence[str] 
     for key, values in space.items():
         if not isinstance(values, list) or not values:
             raise ConfigError(f"{file}: expected a list of values for {key}, got {values!r}")
+    if "train.seed" in space or "train.seed" in given:
+        raise ConfigError("train.seed of a trial is the seed of the search plus its number: give --seed")
     if not space:
         raise ConfigError(f"{file} names no setting to search over that is not given with --set")
     return space

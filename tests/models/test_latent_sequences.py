@@ -17,6 +17,7 @@ from vidpred.models.fdrnn import FDRNN
 from vidpred.models.latent_sequence import LatentSequenceModel
 from vidpred.models.vosp import VOSP, tempered_weights
 from vidpred.models.vrae import VRAE
+from vidpred.nn.distributions import Gaussian
 from vidpred.nn.fast_dropout import Moments
 
 LATENT = ("vrae", "vosp")
@@ -174,6 +175,59 @@ def test_vosp_fills_a_gap_as_all_ways_through_it_say(posterior: str, std: float)
     torch.testing.assert_close(filled, expected, rtol=0, atol=0.02)
 
 
+@pytest.mark.parametrize("posterior", ["independent", "chain"])
+def test_vosp_fills_a_gap_as_all_z_say(posterior: str) -> None:
+    """One step is known before and one after a lost one: 4 ways and a grid of z, by Bayes' rule."""
+    torch.manual_seed(0)
+    options = {"latent": 1, "posterior": posterior, "spread": "head", "posterior_std": 2.0}
+    net = create_model("vosp", "tiny", size=(1, 2), hidden=7, weight_std_in=2.0, **options).double().eval()
+    frames = torch.tensor([[1, 0], [0, 0], [1, 1]]).double().view(3, 1, 1, 2)
+    ways = torch.tensor(list(itertools.product([0.0, 1.0], repeat=2))).double().view(4, 1, 1, 2)
+    grid = torch.linspace(-9, 9, 361).double()[:, None]
+    one = net.memory.step(frames[:1].flatten(1), net.memory.initial(1, frames))
+    before = net.follow(torch.zeros(1, 1).double(), net.posterior(one))
+    lost = Gaussian(before.mean, (before.std.square() + 1).sqrt()).log_prob(grid)[:, 0]  # log p(z_2)
+    moved = Gaussian(grid.T, torch.ones(1, 1).double()).log_prob(grid).T  # (z_2, z_3), log p(z_3 | z_2)
+    evidence = []
+    for way in ways:
+        x = way.expand(len(grid), 1, 1, 2)
+        nats = net.output.log_prob(net.generate(grid, Moments(*(m.expand(len(grid), -1) for m in one))), x)
+        two = net.memory.step(way.flatten(1)[None, 0].view(1, 2), one)
+        seen = Moments(*(m.expand(len(grid), -1) for m in two))
+        after = net.output.log_prob(net.generate(grid, seen), frames[2].expand_as(x))
+        evidence.append((lost + nats + (moved + after).logsumexp(dim=1)).logsumexp(dim=0))
+    expected = torch.tensordot(torch.stack(evidence).softmax(0), ways, dims=1)
+    with patch("vidpred.models.vosp.tempered_weights", lambda evidence: evidence.softmax(0)):
+        filled = net.fill(frames, slice(1, 2), 100_000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(filled[0], expected.detach(), rtol=0, atol=0.018)
+
+
+def test_a_single_way_through_a_gap_counts_as_much_as_what_was_predicted() -> None:
+    net = model("vosp", posterior="chain", latent=1)
+    torch.nn.init.zeros_(net.of_latent.weight)
+    frames = rolls(batch=1)[0]
+    hidden = net.memory(frames[:2].flatten(1)[:, None])
+    last = Moments(*(moment[-1] for moment in hidden))
+    predicted = net.output.expected(net.generate(torch.zeros(1, 1).double(), last))
+    drawn = 2 * net.fill(frames, slice(2, 3), 1, generator=torch.Generator().manual_seed(0)) - predicted
+    torch.testing.assert_close(drawn, drawn.round(), rtol=0, atol=1e-12)
+    assert drawn.detach().unique().tolist() == [0, 1]
+
+
+def test_sixteen_steps_after_a_gap_tell_what_stood_in_it() -> None:
+    net = model("vosp", posterior="chain")
+    frames = rolls(batch=1, steps=20)[0]
+
+    def filled(changed: int | None) -> Tensor:
+        other = frames.clone()
+        if changed is not None:
+            other[changed] = 1 - other[changed]
+        return net.fill(other, slice(2, 3), 5, generator=torch.Generator().manual_seed(0))
+
+    assert torch.equal(filled(19), filled(None))
+    assert not torch.equal(filled(18), filled(None))
+
+
 def test_vrae_fills_a_gap_from_z_half_way() -> None:
     """A lost step is generated from the mean of both z beside it and noise of variance 1/2."""
     net = model("vrae", latent=2, weight_std_in=1.0)
@@ -326,6 +380,8 @@ def test_predictions_go_on_from_the_context(name: str, decoding: str) -> None:
     assert (future.unique().tolist() == [0, 1]) == (decoding == "sample")
     again = net.predict(rolls(), 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(future, again)
+    certain = net.predict(rolls(), 4, sample=False)
+    assert torch.equal(net.predict(rolls(), 4, sample=False), certain)
     assert net.stochastic == (name != "fdrnn" or decoding == "sample")
     made = net.synthesise(2, 5, torch.Generator().manual_seed(0))
     assert made.shape == (2, 5, 1, 1, 12)

@@ -81,17 +81,20 @@ def test_the_divergence_is_that_of_the_two_full_gaussians(
 
 
 @each_prior
-def test_sequences_of_different_length_count_from_their_first_step(name: str, prior: SequencePrior) -> None:
-    q, z, lengths = posterior(9), normal(9, 3, 2, seed=5), (9, 4, 1)
-    valid = padded_by(*lengths, steps=9)
+@pytest.mark.parametrize("steps", [9, 50])
+def test_sequences_of_different_length_count_from_their_first_step(
+    name: str, prior: SequencePrior, steps: int
+) -> None:
+    q, z, lengths = posterior(steps), normal(steps, 3, 2, seed=5), (steps, steps // 2, 1)
+    valid = padded_by(*lengths, steps=steps)
     # Whatever stands in the padding is of no consequence.
     q = Gaussian(*(part.masked_fill(~valid.unsqueeze(-1), 7.0) for part in q))
     divergence, density = prior.kl(q, valid), prior.log_prob(z, valid)
     for n, length in enumerate(lengths):
-        mean, std = (part[9 - length :, n].T for part in q)
+        mean, std = (part[steps - length :, n].T for part in q)
         alone = MultivariateNormal(mean, torch.diag_embed(std**2))
         torch.testing.assert_close(divergence[n], kl_divergence(alone, full(name, length)))
-        torch.testing.assert_close(density[n], full(name, length).log_prob(z[9 - length :, n].T))
+        torch.testing.assert_close(density[n], full(name, length).log_prob(z[steps - length :, n].T))
 
 
 @each_prior

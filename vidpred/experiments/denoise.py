@@ -92,8 +92,8 @@ def denoise(
             "of q(z | x) and of p(x | z), as published; those that are not online have seen the noisy future "
             "too. 'filter': Bayes' rule with what the model predicts from the steps it has cleaned, with "
             f"{SAMPLES} samples of z, for a prior; it knows the rate of the noise, as the baselines do. What "
-            "these know beside it was counted in the training split, (ones + 1/2) / (count + 1): 'noisy "
-            "input' has the probability of a value under a flat prior, 'previous noisy "
+            "these know beside it was counted in up to 1,000 training sequences, (ones + 1/2) / (count + 1): "
+            "'noisy input' has the probability of a value under a flat prior, 'previous noisy "
             "step' what a Markov chain makes of it, 'one noisy value alone' is Bayes' posterior from the "
             "marginal, and 'Markov chain' its exact filter over all noisy steps so far."
         ),

@@ -27,6 +27,7 @@ from vidpred.experiments.whole_sequences import (
 )
 from vidpred.experiments.workspace import Arrays, Workspace
 from vidpred.models.latent_sequence import LatentSequenceModel
+from vidpred.models.vosp import EXPLAINED
 from vidpred.progress import progress_bar
 from vidpred.runs import Run
 from vidpred.viz.lines import Line, write_lines
@@ -246,12 +247,13 @@ def _overall(
         "log-likelihood in nats a step ± standard error over sequences. Runs: the lost values are random at "
         f"first, then {iterations} times the mode of p(x | z) at the mode of q(z | x), as published; "
         "probabilities are those of the last time. 'inferred': nothing stands in the gap; means over "
-        f"{workspace.setting.samples} draws of z and of ways through the gap, given up to {REACH} steps on "
-        "either side of it: a VRAE lets z go from one side to the other as its prior does, a VOSP weights "
-        "what it predicts with how well that explains the steps after the gap. Of guesses that are no "
-        "probabilities the "
+        f"{workspace.setting.samples} draws. A VRAE is given up to {REACH} steps on either side and lets z "
+        "go from one side to the other as its prior does; a VOSP weights ways through the gap that it "
+        f"predicts by a power of how well they explain up to {EXPLAINED} steps after it, at which a tenth of "
+        "the draws decide. Of guesses that are no probabilities the "
         "log-likelihood is that of what they know: nothing (1/2), the step before, or both ends, by the "
-        "Markov chain of each value that was counted in the training split, (ones + 1/2) / (count + 1)."
+        "Markov chain of each value that was counted in up to 1,000 training sequences, (ones + 1/2) / "
+        "(count + 1)."
     )
     rows = [[name, seen[name], *summary.cells()] for name, summary in summaries.items()]
     return Table("Missing values", ["", "seen", *SCORE_HEADER], rows, workspace.note(note))

@@ -215,8 +215,8 @@ def _note(
     if not bernoulli:
         return note + "These are densities of values, for which the baselines have no counterpart."
     note += (
-        "Marginals and chains are counted in the training split, (ones + 1/2) / (count + 1), so that none "
-        "is 0 or 1."
+        "Marginals and chains are counted in up to 1,000 training sequences, (ones + 1/2) / (count + 1), so "
+        "that none is 0 or 1."
     )
     if grey:
         note += (

@@ -62,6 +62,7 @@ class FDRNN(SequenceModel):
     @torch.no_grad()
     def one_step(self, frames: Tensor) -> Tensor:
         """What is expected of each step of (N, T, C, H, W) given the steps before: the same shape, [0, 1]."""
+        self.check_frames(frames, at_least=1)
         frames = frames.transpose(0, 1)
         return self.output.expected(self._given(frames, valid_steps(frames, None))).transpose(0, 1)
 
@@ -79,17 +80,17 @@ class FDRNN(SequenceModel):
         self.check_frames(context, at_least=1)
         frames = context.transpose(0, 1)
         hidden: Moments = self.memory(self.encoder(frames), valid_steps(frames, None))
-        return self._after(Moments(*(moment[-1] for moment in hidden)), horizon, generator)
+        return self._after(Moments(*(moment[-1] for moment in hidden)), horizon, sample, generator)
 
     @torch.no_grad()
     def synthesise(self, batch: int, steps: int, generator: torch.Generator | None = None) -> Tensor:
         """Sequences of the model's own: (N, steps, C, H, W) in [0, 1]."""
-        return self._after(self.memory.initial(batch, next(self.parameters())), steps, generator)
+        return self._after(self.memory.initial(batch, next(self.parameters())), steps, True, generator)
 
-    def _after(self, memory: Moments, steps: int, generator: torch.Generator | None) -> Tensor:
+    def _after(self, memory: Moments, steps: int, sample: bool, generator: torch.Generator | None) -> Tensor:
         predicted = []
         for _ in range(steps):
-            step = self.emit(self.output(memory), generator)
+            step = self.emit(self.output(memory), sample, generator)
             memory = self.memory.step(self.encoder(step), memory)
             predicted.append(step)
         return torch.stack(predicted, dim=1)

@@ -150,9 +150,11 @@ class SequenceModel(VideoModel):
             incoming=options.incoming,
         )
 
-    def emit(self, given: Moments, generator: torch.Generator | None = None) -> Tensor:
-        """A step as `decoding` has it, from what it follows: (..., C, H, W) in [0, 1]."""
-        if self.options.decoding == "sample":
+    def emit(self, given: Moments, sample: bool, generator: torch.Generator | None = None) -> Tensor:
+        """A step as `decoding` has it, from what it follows: (..., C, H, W) in [0, 1]; unless it may be drawn
+        (`sample`), its mean.
+        """
+        if self.options.decoding == "sample" and sample:
             return self.output.draw(given, generator)
         return self.output.expected(given)
 

@@ -15,10 +15,13 @@ from vidpred.models.latent_sequence import (
     check_gap,
 )
 from vidpred.models.sequence_model import StepOutput, before_each, valid_steps
+from vidpred.nn.distributions import Gaussian
 from vidpred.nn.fast_dropout import TRANSFERS, FastDropoutLinear, Moments
 
 EXPLAINED = 16
 """Steps after a gap that tell which of the ways through it are likely."""
+LEAST_STD = 0.8
+"""Of what z_t is drawn from there: below 1/√2 the weights, with N(z_{t-1}, 1) above, have no variance."""
 
 
 class VOSP(LatentSequenceModel):
@@ -124,8 +127,10 @@ class VOSP(LatentSequenceModel):
         """See `LatentSequenceModel.fill`.
 
         Importance sampling: ways through the gap are drawn as the model predicts them, and each is weighted
-        with how well it explains up to `EXPLAINED` steps after the gap, whose z_t come from the posterior.
-        What was predicted counts as one more draw, so that no value is certain.
+        with how well it explains up to `EXPLAINED` steps after the gap, whose z_t come from the posterior,
+        widened to `LEAST_STD`. The weights are tempered (`tempered_weights`): with many values in a step this
+        is Bayes' rule with part of the evidence only. What was predicted counts as one more draw, so that no
+        value is certain.
         """
         check_gap(gap, len(frames))
         prior = self.walk("filling a gap")
@@ -144,7 +149,8 @@ class VOSP(LatentSequenceModel):
         for frame in frames[gap.stop : gap.stop + EXPLAINED]:
             frame = frame.expand(samples, *frame.shape)
             memory_next = self.memory.step(self.encoder(frame), memory)
-            of_step = self.follow(z, self.posterior(memory_next))
+            mean, std = self.follow(z, self.posterior(memory_next))
+            of_step = Gaussian(mean, std.clamp(min=LEAST_STD))
             z_next = of_step.sample(generator)
             step = prior.log_prob((z_next - z)[None]) - of_step.log_prob(z_next)  # (samples, latent)
             evidence += self.output.log_prob(self.generate(z_next, memory), frame) + step.sum(dim=-1)
@@ -186,7 +192,7 @@ class VOSP(LatentSequenceModel):
         """The steps that follow those of z, (T, N, latent), and of the memory, (N, hidden)."""
         predicted = []
         for z in self.prior.continue_from(past, steps, generator=generator, sample=sample):
-            step = self.emit(self.generate(z, memory), generator)
+            step = self.emit(self.generate(z, memory), sample, generator)
             memory = self.memory.step(self.encoder(step), memory)
             predicted.append(step)
         return torch.stack(predicted, dim=1)

@@ -102,4 +102,5 @@ class VRAE(LatentSequenceModel):
         future = self.prior.continue_from(past, steps, generator=generator, sample=sample)
         latents = torch.cat([past, future])
         given = self.generate(latents, None, None)
-        return self.emit(Moments(*(moment[-steps:] for moment in given)), generator).transpose(0, 1)
+        last = Moments(*(moment[-steps:] for moment in given))
+        return self.emit(last, sample, generator).transpose(0, 1)

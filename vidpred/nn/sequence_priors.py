@@ -168,15 +168,16 @@ class IndependentPosterior:
 
 
 class WienerPosterior:
-    """A Wiener process (scale 1) of which every step has been seen through Gaussian noise; a Markov chain::
+    """A Markov chain whose every step is that of the Wiener process (scale 1), weighed with what that step
+    alone tells, a look at z_t through Gaussian noise; later steps are not looked at::
 
         q(z_t | z_{t-1}) ∝ N(z_t; z_{t-1}, 1) N(z_t; m_t, r_t²),   z_0 = 0
         z_t = v_t z_{t-1} + (1 - v_t) m_t + √v_t ε,                v_t = r_t² / (1 + r_t²)
 
     Where a step tells nothing (v = 1) it is the prior and costs nothing, where it tells all (v = 0), m_t.
-    A posterior that is independent over time has to pay for every z_t at least log √2 nats, however little it
-    tells, because the prior's are not: that is its divergence at the best standard deviation, 1/√2. (Ours;
-    seed 003 has the independent one.)
+    A posterior that is independent over time has to pay for every z_t but the last at least log √2 nats,
+    however little it tells, because the prior's are not: that is its divergence at the best standard
+    deviation, 1/√2. (Ours; seed 003 has the independent one.)
 
     Args:
         seen: m and r, of (T, N, D).
