@@ -76,12 +76,18 @@ def test_the_spaces_of_table_2() -> None:
         ("[model]\nhidden = 3", "a list of values for model.hidden"),
         ("", "names no setting"),
         ("[", "not valid TOML"),
+        ("train.seed = [1, 2]", "give --seed"),
     ],
 )
 def test_a_space_that_is_none_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "space.toml").write_text(content)
     with pytest.raises(ConfigError, match=message):
         read_space("vrae", tmp_path / "space.toml")
+
+
+def test_the_seed_is_that_of_the_search() -> None:
+    with pytest.raises(ConfigError, match="give --seed"):
+        read_space("vrae", assignments=["train.seed=3"])
 
 
 def test_a_model_without_a_space_wants_one() -> None:
@@ -108,6 +114,14 @@ def test_the_best_comes_first_and_more_trials_are_added(tmp_path: Path) -> None:
     assert [trial["number"] for trial in kept["trials"]] == [trial.number for trial in found]
     assert table_of(task(), found).markdown() == (folder / "table.md").read_text()
     assert (folder / "search.png").stat().st_size > 0
+
+
+def test_a_search_whose_trials_all_diverge_has_no_best(tmp_path: Path) -> None:
+    settings = (*SMALL, "train.steps=6", "train.log_every=1", "model.output=gaussian")
+    wild = Task("fdrnn", "tiny", {"optim.learning_rate": [1e30]}, 0, settings)
+    with pytest.raises(TrainingError, match=r"every trial of .*search diverged"):
+        search(wild, tmp_path / "search", 1, workers=1, quiet=True)
+    assert "diverged" in (tmp_path / "search" / "table.md").read_text()
 
 
 def test_a_trial_that_diverges_is_the_last(tmp_path: Path) -> None:

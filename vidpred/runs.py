@@ -146,7 +146,8 @@ def require_free(path: Path, instead: str = "") -> None:
         instead: what to do then, where it is not to choose another --run or to resume this one.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        instead = instead or f"choose another --run, or continue it with --resume {path}"
+        resumable = f", or continue it with --resume {path}" if (path / "config.toml").is_file() else ""
+        instead = instead or f"choose another --run{resumable}"
         raise OutputError(f"{path} exists already: {instead}")
 
 

@@ -129,7 +129,7 @@ def search(
 
     Raises:
         ConfigError: settings that do not fit the model or data, or `folder` holds another search.
-        TrainingError: a trial died, or another search is at work in `folder`.
+        TrainingError: a trial died, all trials diverged, or another search is at work in `folder`.
         VidpredError: what a trial ended with. The others have stopped then, and what was found is kept.
     """
     for number in range(trials):  # whatever is wrong with a setting is said before the first training
@@ -160,6 +160,8 @@ def search(
                 _write(task, folder, ordered)
             if error:
                 raise error
+            if len(ordered) == trials and not np.isfinite(ordered[0].best):
+                raise TrainingError(f"every trial of {folder} diverged: search other settings, see table.md")
     return ordered, interrupted
 
 
@@ -398,8 +400,9 @@ def _require_same(task: Task, folder: Path) -> None:
         raise CheckpointError(f"{file} is damaged: expected what is searched, as JSON") from error
     for key in sorted(theirs.keys() | ours.keys()):
         if theirs.get(key) != ours.get(key):
+            shown = "--set" if key == "assignments" else key
             raise ConfigError(
-                f"{folder} holds another search: its {key} is {theirs.get(key)}, got {ours.get(key)}"
+                f"{folder} holds another search: its {shown} is {theirs.get(key)}, got {ours.get(key)}"
             )
 
 

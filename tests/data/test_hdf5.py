@@ -6,7 +6,7 @@ import pytest
 
 import vidpred
 from vidpred.data.hdf5 import create_dataset, open_dataset
-from vidpred.errors import DataError
+from vidpred.errors import DataError, OutputError
 
 
 def sequences(count, seed=0):
@@ -91,6 +91,15 @@ def test_an_error_while_writing_leaves_nothing_behind(tmp_path):
     ):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_kind_is_not_replaced(tmp_path):
+    mine = tmp_path / "own.json"
+    mine.write_text("{}")
+    with pytest.raises(OutputError, match=r"own\.json exists and is no HDF5 file: it is not replaced"):
+        written(mine, {"train": sequences(3)})
+    assert mine.read_text() == "{}"
+    assert written(written(tmp_path / "x.h5", {"train": sequences(3)}), {"train": sequences(4)}).exists()
 
 
 def test_sequences_of_different_lengths_are_read_by_their_offsets(tmp_path):

@@ -200,6 +200,24 @@ def test_densities_have_no_baselines_and_no_company(fresh, capsys):
     assert "expected a run with probabilities" in capsys.readouterr().err
 
 
+def test_runs_on_music_and_on_moving_pictures_need_data_to_share(frames_run, fresh, capsys):
+    assert experiment("likelihood", frames_run, fresh("vrae", name="music")) == 2
+    assert "give what both shall be tried on with --data" in capsys.readouterr().err
+
+
+def test_a_folder_of_the_users_own_is_no_place_for_an_experiment(fresh, tmp_path, capsys):
+    run, mine = fresh("fdrnn"), tmp_path / "mine"
+    mine.mkdir()
+    (mine / "results.json").write_text("[1, 2]")
+    assert experiment("likelihood", run, f"--out={mine}") == 1
+    assert f"{mine} exists and holds no experiment" in capsys.readouterr().err
+    assert [file.name for file in mine.iterdir()] == ["results.json"]
+    assert experiment("likelihood", run, f"--out={run}") == 1
+    assert (run / "config.toml").is_file()
+    for _ in range(2):
+        assert experiment("likelihood", run, f"--out={tmp_path / 'new'}") == 0
+
+
 # denoise
 
 

@@ -278,11 +278,18 @@ def _run_whole(
     options: dict[str, Any],
 ) -> None:
     """An experiment on whole sequences: nothing is a context, nothing a horizon, and all are taken."""
+    from vidpred.errors import ConfigError
     from vidpred.experiments.whole_sequences import WholeSequences
     from vidpred.runs import load_run
 
-    trained_on = load_run(run[0]).config.data
+    trained_on, *others = (load_run(path).config.data for path in run)
     file = data or (Path(trained_on.file) if trained_on.file else None)
+    for path, other in zip(run[1:], others, strict=True):
+        if file is None and other.file:
+            raise ConfigError(
+                f"{run[0]} learnt from moving objects made on the fly and {path} from {other.file}: "
+                "give what both shall be tried on with --data"
+            )
     if count is None:
         count = len(WholeSequences(trained_on, file, options["split"]))
     _run(name, experiment, run, out, None, device, count, (0, 0, *setting), file, **options)
@@ -337,4 +344,6 @@ def _workspace(
     folder = out or paths[0] / "experiments" / name
     require_writable(folder / "results.json")
     chosen = Setting(context, horizon, samples, seed, batch, find_device(device))
-    return Workspace(name, folder, runs, count, chosen, options, file=file)
+    workspace = Workspace(name, folder, runs, count, chosen, options, file=file)
+    workspace.require_own()
+    return workspace

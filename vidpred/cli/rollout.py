@@ -34,7 +34,10 @@ def rollout(
         ),
     ] = "end",
     split: Annotated[str, typer.Option(help="Split of the data file: train, val or test.")] = "test",
-    index: Annotated[int, typer.Option(min=0, help="First sequence, counted from 0.")] = 0,
+    index: Annotated[
+        int,
+        typer.Option(min=0, help="First sequence (window where a file's differ in length), counted from 0."),
+    ] = 0,
     count: Annotated[int, typer.Option(min=1, help="Sequences.")] = 1,
     context: Annotated[
         int | None, typer.Option(min=1, help="Frames that are given.", show_default="eval.context of the run")

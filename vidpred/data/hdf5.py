@@ -40,7 +40,7 @@ from vidpred.data.notes import KEYS, NoteFrames
 from vidpred.data.randomness import SPLITS
 from vidpred.data.windows import WINDOWS_FROM
 from vidpred.data.writers import LongSplitWriter, NotesWriter, SplitWriter
-from vidpred.errors import DataError
+from vidpred.errors import DataError, OutputError
 from vidpred.files import replacing
 
 FORMAT_VERSION = 1
@@ -310,8 +310,10 @@ def create_dataset(
         groups: the name of the group of each class, where they belong to groups.
 
     Raises:
-        OutputError: the file cannot be written.
+        OutputError: the file cannot be written, or a file of another kind is there.
     """
+    if os.path.isfile(path) and not h5py.is_hdf5(path):
+        raise OutputError(f"{path} exists and is no HDF5 file: it is not replaced, choose another --out")
     with replacing(path) as temporary, _plain_errors(), h5py.File(temporary, "w") as file:
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["command"] = command

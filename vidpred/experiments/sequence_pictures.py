@@ -21,7 +21,7 @@ TRUTH = "truth"
 """What the row of the clean data is called."""
 GIVEN = ("noisy", "corrupted")
 """What the row of the data is called that a model was given."""
-_STEPS = 128
+STEPS_SHOWN = 128
 """Of a sequence that are drawn."""
 _FRAMES = 16
 
@@ -30,13 +30,13 @@ Frames = NDArray[np.uint8]
 
 def shown(sequence: NDArray[Any]) -> Frames:
     """What is drawn of a sequence (T, C, H, W) of values in [0, 1] or of booleans: its front."""
-    return np.round(255 * sequence[:_STEPS].astype(np.float64)).astype(np.uint8)
+    return np.round(255 * sequence[:STEPS_SHOWN].astype(np.float64)).astype(np.uint8)
 
 
 def around(place: slice, sequence: NDArray[Any]) -> Frames:
     """The same with that place in the middle, as far as there are steps on both sides."""
-    spare = max(0, _STEPS - (place.stop - place.start)) // 2
-    first = max(0, min(place.start - spare, len(sequence) - _STEPS))
+    spare = max(0, STEPS_SHOWN - (place.stop - place.start)) // 2
+    first = max(0, min(place.start - spare, len(sequence) - STEPS_SHOWN))
     return shown(sequence[first:])
 
 

@@ -16,7 +16,7 @@ from vidpred.data.hdf5 import open_dataset
 from vidpred.data.midi import load_mido, write_midi
 from vidpred.data.notes import LOWEST_NOTE, as_roll
 from vidpred.errors import ConfigError
-from vidpred.experiments.sequence_pictures import shown, write_rows
+from vidpred.experiments.sequence_pictures import STEPS_SHOWN, shown, write_rows
 from vidpred.experiments.whole_sequences import (
     ON,
     generator_for,
@@ -139,7 +139,9 @@ def _draw(workspace: Workspace, run: Run, steps: int) -> Arrays:
 def _write(workspace: Workspace, number: int, frames: NDArray[np.uint8], rolls: bool) -> None:
     """The sequences of run `number`, to be looked at and to be heard."""
     names = [f"sample {sample}" for sample in range(1, len(frames) + 1)]
-    title = workspace.runs[number].name
+    title, steps = workspace.runs[number].name, frames.shape[1]
+    if steps > STEPS_SHOWN:
+        title += f", the first {STEPS_SHOWN} of {steps} steps"
     rows = [(name, shown(sequence / 255)) for name, sequence in zip(names, frames, strict=True)]
     write_rows(workspace.picture(f"samples-{number}.png"), rows, title)
     if not rolls:

@@ -72,6 +72,7 @@ def draw_search(
             places[best] + spread[best], losses[best], "o", color="none", markeredgecolor="k", markersize=9
         )
         axis.set_xticks(range(len(order[name])), order[name], fontsize="small")
+        axis.set_xlim(-0.4, len(order[name]) - 0.6)
         axis.set_title(name, fontsize="small")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
