@@ -26,6 +26,7 @@ from vidpred.experiments.whole_sequences import (
     training_chains,
 )
 from vidpred.experiments.workspace import Arrays, Workspace
+from vidpred.metrics.binary import best_guess
 from vidpred.models.latent_sequence import LatentSequenceModel
 from vidpred.models.vosp import EXPLAINED
 from vidpred.progress import progress_bar
@@ -171,9 +172,10 @@ def _fill(workspace: Workspace, run: Run, whole: WholeSequences, gap: int, itera
                     pictures[f"recovered-{number}"] = around(place, sequence)
                 if inferred is not None:
                     probability = _inferred(model, sequence, place, setting, number)
-                    inferred[number] = score(probability, truth[place])
+                    said = best_guess(probability)
+                    inferred[number] = score(probability, truth[place], on=said)
                     if number < SHOWN:
-                        sequence[place] = probability >= ON
+                        sequence[place] = said
                         pictures[f"inferred-{number}"] = around(place, sequence)
                 bar.advance(task)
     model.to("cpu")
@@ -226,12 +228,13 @@ def _guesses(
     ahead = np.stack([chains.ahead(before, step) for step in range(1, gap + 1)])
     between = chains.between(before, after, gap)
     line = (1 - weight) * before + weight * after
+    marginal = np.broadcast_to(chains.marginal, lost.shape)
     return [
         score(np.full(lost.shape, 0.5), lost, on=corrupted[place] >= ON),
         score(ahead, lost, on=np.broadcast_to(before >= ON, lost.shape)),
         score(between, lost, on=line >= ON),
-        score(np.broadcast_to(chains.marginal, lost.shape), lost),
-        score(between, lost),
+        score(marginal, lost, on=best_guess(marginal)),
+        score(between, lost, on=best_guess(between)),
     ]
 
 
@@ -250,10 +253,11 @@ def _overall(
         f"{workspace.setting.samples} draws. A VRAE is given up to {REACH} steps on either side and lets z "
         "go from one side to the other as its prior does; a VOSP weights ways through the gap that it "
         f"predicts by a power of how well they explain up to {EXPLAINED} steps after it, at which a tenth of "
-        "the draws decide. Of guesses that are no probabilities the "
-        "log-likelihood is that of what they know: nothing (1/2), the step before, or both ends, by the "
-        "Markov chain of each value that was counted in up to 1,000 training sequences, (ones + 1/2) / "
-        "(count + 1)."
+        "the draws decide. Of these, of marginals and of the Markov chain, those values are said to be on "
+        "that make F1 largest by their probabilities, for little may be as probable as 1/2. "
+        "Of guesses that are no probabilities the log-likelihood is that of what they know: nothing (1/2), "
+        "the step before, or both ends, by the Markov chain of each value that was counted in up to 1,000 "
+        "training sequences, (ones + 1/2) / (count + 1)."
     )
     rows = [[name, seen[name], *summary.cells()] for name, summary in summaries.items()]
     return Table("Missing values", ["", "seen", *SCORE_HEADER], rows, workspace.note(note))

@@ -185,7 +185,7 @@ def require_alike(runs: Sequence[Run]) -> None:
                 )
 
 
-FORMAT = 2
+FORMAT = 3
 """Of the parts on disk; another number where what is measured changes."""
 _DIGEST = "digest"
 _PICTURES = (".png", ".gif", ".mid")

@@ -48,5 +48,18 @@ def log_likelihood(probability: NDArray[np.floating], values: NDArray[np.floatin
     return on + off
 
 
+def best_guess(probability: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which values to say are on for the sake of F1: those for which 2 E[found] / (said + E[on]) is largest.
+
+    They are the most probable ones. Where little is sure, values of at least 1/2 are few or none; they make
+    the fewest mistakes, and a poor F1.
+    """
+    falling = np.sort(probability, axis=None)[::-1].astype(np.float64)
+    if not falling.size or not falling[0] > 0:
+        return np.zeros(probability.shape, bool)
+    gain = 2 * falling.cumsum() / (np.arange(1, falling.size + 1) + falling.sum())
+    return np.asarray(probability >= falling[gain.argmax()])
+
+
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
