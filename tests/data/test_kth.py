@@ -1,6 +1,7 @@
 import hashlib
 import zipfile
 
+import h5py
 import numpy as np
 import pytest
 
@@ -270,11 +271,11 @@ def unlisted(folder, make_video, contents):
 def test_what_does_not_match_stops_or_is_skipped_and_named(folder, make_video, contents, harm, sequences):
     message = harm(folder, make_video, contents)
     path = folder.parent / "data.h5"
-    path.write_text("an older file")
-    before = set(folder.parent.rglob("*"))
+    h5py.File(path, "w").close()
+    older, before = path.read_bytes(), set(folder.parent.rglob("*"))
     with pytest.raises(DataError, match=message):
         generate(folder)
-    assert path.read_text() == "an older file"
+    assert path.read_bytes() == older
     assert set(folder.parent.rglob("*")) == before
     path, made = generate(folder, on_error="skip")
     assert made.splits["train"].sequences == sequences

@@ -1,5 +1,6 @@
 import hashlib
 
+import h5py
 import numpy as np
 import pytest
 
@@ -94,11 +95,11 @@ def with_damage(tmp_path, make_video, moving_frames):
 
 
 def test_a_damaged_video_stops_with_its_name_and_leaves_what_was_there(tmp_path, with_damage):
-    (tmp_path / "data.h5").write_text("an older file")
-    before = set(tmp_path.iterdir())
+    h5py.File(tmp_path / "data.h5", "w").close()
+    older, before = (tmp_path / "data.h5").read_bytes(), set(tmp_path.iterdir())
     with pytest.raises(DataError, match=r"videos/2\.webm (ends early|is damaged).*, expected 30"):
         generate(tmp_path, val=0, test=0)
-    assert (tmp_path / "data.h5").read_text() == "an older file"
+    assert (tmp_path / "data.h5").read_bytes() == older
     assert set(tmp_path.iterdir()) == before
 
 
