@@ -50,12 +50,19 @@ def main(folder: Path, options: list[str]) -> None:
     draw([folder / model for model in MODELS], RESULTS.parents[1] / "docs" / "first-frames.png")
 
 
-def train(run: Path, model: str, options: list[str]) -> None:
+def train(run: Path, model: str, options: Sequence[str]) -> None:
     """Trains one model on one core, or goes on with it."""
-    start = (
-        ["--resume", str(run)] if run.exists() else [model, "--preset", "small", "--run", str(run), *options]
-    )
-    vidpred("train", *start, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    vidpred("train", *training(run, model, options), env=os.environ | {"OMP_NUM_THREADS": "1"})
+
+
+def training(run: Path, model: str, options: Sequence[str]) -> list[str]:
+    """What `vidpred train` is told to begin a run at preset small, or to go on with it."""
+    from vidpred.runs import has_checkpoint
+
+    if has_checkpoint(run, "last"):
+        return ["--resume", str(run)]
+    shutil.rmtree(run, ignore_errors=True)  # of a training that was killed before its first checkpoint
+    return [model, "--preset", "small", "--run", str(run), *options]
 
 
 def keep(folder: Path) -> None:

@@ -20,10 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from compare_models import this_machine, vidpred
+import numpy as np
+from compare_models import this_machine, train, vidpred
 from record_kernels import RESULTS
 
-from vidpred.runs import has_checkpoint
+from vidpred.experiments.whole_sequences import per_step
 
 STEPS = {"plain": 3000, "fdrnn": 1200, "vosp": 720, "vrae": 360}
 """Of a trial: about 90 s of a core. ``plain`` is the model fdrnn without dropout."""
@@ -68,6 +69,11 @@ def main(folder: Path, sources: Path) -> None:
             shutil.copy(Path(run) / "metrics.jsonl", kept / f"metrics-{name}-{model}.jsonl")
             shutil.copy(searched(folder, name, model) / "table.md", kept / f"search-{name}-{model}.md")
         use("likelihood", [*runs, "--samples", "5"], folder / f"likelihood-{name}", kept)
+    summary = {
+        name: {"minutes": minutes(folder, name), "less_than": advantages(folder / f"likelihood-{name}")}
+        for name in LONGER
+    }
+    (kept / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", "utf-8")
     vosp, vrae = (str(best(folder, SHOWN, model)) for model in LATENT)
     use("denoise", [vosp, vrae], folder / f"denoise-{SHOWN}", kept)
     use("impute", [vrae, vosp], folder / f"impute-{SHOWN}", kept)
@@ -139,20 +145,15 @@ def validate_every(name: str) -> int:
 def train_long(folder: Path, name: str, model: str, longer: int) -> None:
     """The settings of the best trial for longer; the weight of the divergence rises as fast as there."""
     run = long_run(folder, name, model, longer)
-    if has_checkpoint(run, "last"):
-        arguments = ["--resume", str(run)]
-    else:
-        shutil.rmtree(run, ignore_errors=True)  # of a training that was killed before its first checkpoint
-        found = best_trial(folder, name, model)["settings"]
-        chosen = {key: value for key, value in found.items() if value != "none"}
-        chosen["train.steps"] = STEPS[model] * longer
-        if model in LATENT:
-            chosen["model.kl_warmup"] = STEPS[model]
-        chosen["train.validate_every"] = 2 * validate_every(name)
-        chosen["train.sample_every"] = 1000
-        settings = as_options([*(f"{key}={value}" for key, value in chosen.items()), *as_they_are(model)])
-        arguments = [registered(model), "--data", str(folder / f"{name}.h5"), "--run", str(run), *settings]
-    vidpred("train", *arguments, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    found = best_trial(folder, name, model)["settings"]
+    chosen = {key: value for key, value in found.items() if value != "none"}
+    chosen["train.steps"] = STEPS[model] * longer
+    if model in LATENT:
+        chosen["model.kl_warmup"] = STEPS[model]
+    chosen["train.validate_every"] = 2 * validate_every(name)
+    chosen["train.sample_every"] = 1000
+    settings = as_options([*(f"{key}={value}" for key, value in chosen.items()), *as_they_are(model)])
+    train(run, registered(model), ["--data", str(folder / f"{name}.h5"), *settings])
 
 
 def best_trial(folder: Path, name: str, model: str) -> dict[str, Any]:
@@ -178,6 +179,31 @@ def best_loss(run: Path) -> float:
     """The least of a run on the validation split."""
     lines = (json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines())
     return min(line["loss"] for line in lines if line["split"] == "val")
+
+
+def minutes(folder: Path, name: str) -> float:
+    """What the clock showed for all trainings on a set together."""
+    seconds = 0.0
+    for model in STEPS:
+        trials = (searched(folder, name, model) / "trials.jsonl").read_text("utf-8").splitlines()
+        seconds += sum(json.loads(trial)["seconds"] for trial in trials)
+        for longer in lengths(name, model):
+            lines = (long_run(folder, name, model, longer) / "metrics.jsonl").read_text("utf-8").splitlines()
+            seconds += json.loads(lines[-1])["seconds"]
+    return round(seconds / 60, 1)
+
+
+def advantages(likelihood: Path) -> dict[str, dict[str, tuple[float, float]]]:
+    """Nats a step by which a bound is below the likelihood of a network without z, and the standard error of
+    that over sequences: model with z -> without -> the two numbers.
+    """
+    found = json.loads((likelihood / "results.json").read_text("utf-8"))["results"]
+    steps = np.array(found["steps"])
+    nats = {model: np.array(found["sequences"][model]["nats"]) for model in STEPS}
+    return {
+        model: {other: per_step(nats[other] - nats[model], steps) for other in ("plain", "fdrnn")}
+        for model in LATENT
+    }
 
 
 def use(experiment: str, arguments: list[str], folder: Path, kept: Path) -> None:

@@ -8,17 +8,14 @@ Tables, numbers and pictures: benchmarks/results/latent-frames-MACHINE.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from compare_models import this_machine, vidpred
+from compare_models import this_machine, train, vidpred
 from compare_music import as_options, use
 from record_kernels import RESULTS
-
-from vidpred.runs import has_checkpoint
 
 STEPS = {"vosp": 3000, "vrae": 2500}
 SEQUENCES = "--objects 1 --size 32 --digit-size 16 --train 4000 --val 200 --test 200"
@@ -57,15 +54,9 @@ def main(folder: Path) -> None:
 
 def trained(folder: Path, data: Path, model: str) -> Path:
     """The run of a model, after all its steps."""
-    run = folder / model
-    if has_checkpoint(run, "last"):
-        arguments = ["--resume", str(run)]
-    else:
-        shutil.rmtree(run, ignore_errors=True)  # of a training that was killed before its first checkpoint
-        settings = [*SETTINGS, f"train.steps={STEPS[model]}", f"model.kl_warmup={WARMUP[model]}"]
-        arguments = [model, "--data", str(data), "--run", str(run), *as_options(settings)]
-    vidpred("train", *arguments, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    return run
+    settings = [*SETTINGS, f"train.steps={STEPS[model]}", f"model.kl_warmup={WARMUP[model]}"]
+    train(folder / model, model, ["--data", str(data), *as_options(settings)])
+    return folder / model
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import rolls
 import torch
 
 from vidpred.evaluation import Setting
@@ -35,3 +36,37 @@ def workspace(tmp_path, make_run, glyphs):
         return Workspace(name, tmp_path / "out" / name, load_runs(paths), count, setting, options, quiet=True)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def file(tmp_path_factory):
+    """A data file of easy piano rolls, called as one of the paper's was made from it."""
+    folder = tmp_path_factory.mktemp("rolls")
+    splits = {name: rolls.rolls(name) for name in rolls.COUNTS}
+    return rolls.write_rolls(folder / "x.h5", splits, sources={"JSB_Chorales.mat": "0" * 64})
+
+
+@pytest.fixture(scope="session")
+def trained(file):
+    """The folders of a VOSP and a VRAE that have learnt the chords."""
+    return {
+        "vosp": rolls.make_sequence_run(file.parent / "vosp", "vosp", file, steps=240),
+        "vrae": rolls.make_sequence_run(file.parent / "vrae", "vrae", file, steps=120),
+    }
+
+
+@pytest.fixture
+def fresh(file, tmp_path):
+    """fresh(model, *settings): the folder of a run that has learnt nothing."""
+
+    def make(model, *settings, name=None):
+        return rolls.make_sequence_run(tmp_path / (name or model), model, file, *settings)
+
+    return make
+
+
+@pytest.fixture
+def frames_run(tmp_path, glyphs):
+    """The folder of a VRAE on moving pictures that are made on the fly."""
+    moving = ("data.frames=6", "data.val=5", "data.train=6", f"data.digits={glyphs}")
+    return rolls.make_sequence_run(tmp_path / "frames", "vrae", None, *moving)

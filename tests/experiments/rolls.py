@@ -1,9 +1,12 @@
 """Small piano rolls with a structure that is easily learnt, and runs that have learnt it."""
 
+import json
+
 import numpy as np
 import torch
 
 from vidpred import runs
+from vidpred.cli.main import run as vidpred
 from vidpred.data.hdf5 import create_dataset
 from vidpred.experiments.whole_sequences import Padded
 from vidpred.models.registry import build
@@ -64,3 +67,18 @@ def learn(network, steps):
         network.loss(batch.frames, 0, lengths=batch.lengths, generator=generator)["loss"].backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0)
         optimiser.step()
+
+
+def tried():
+    """The sequences of the test split, as the models see them."""
+    return [roll[:, None, None].astype(np.float32) for roll in rolls("test")]
+
+
+def experiment(name, *arguments):
+    """The exit code of an experiment on the command line."""
+    return vidpred(["experiment", name, *map(str, arguments), "--device=cpu"])
+
+
+def results(folder, name):
+    """What an experiment wrote into the folder of a run."""
+    return json.loads((folder / "experiments" / name / "results.json").read_text())

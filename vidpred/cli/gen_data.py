@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from vidpred.cli import parse
 from vidpred.cli.options import Seed
-from vidpred.errors import ConfigError, unknown_name
+from vidpred.errors import ConfigError
 
 gen_data_app = typer.Typer(
     name="gen-data",
@@ -166,15 +166,15 @@ def video(
     """Your own videos, split video by video."""
     from vidpred.data.video_files import VideoSpec, generate_from_videos
 
-    spec = VideoSpec(_size(size) if size else None, 1 if grey else 3, frames, stride)
+    spec = VideoSpec(parse.size(size) if size else None, 1 if grey else 3, frames, stride)
     made = generate_from_videos(
         out,
         inputs,
         spec,
-        val=_share("--val", val),
-        test=_share("--test", test),
+        val=parse.share("--val", val),
+        test=parse.share("--test", test),
         seed=seed,
-        on_error=_on_error(on_error),
+        on_error=parse.on_error(on_error),
         workers=workers,
     )
     for sentence in made.skipped:
@@ -234,18 +234,18 @@ def kth(
     from vidpred.data.kth import choose_persons, generate_kth
 
     own = {
-        name: _persons(f"--{name}-persons", text)
+        name: parse.persons(f"--{name}-persons", text)
         for name, text in (("train", train_persons), ("val", val_persons), ("test", test_persons))
     }
     made = generate_kth(
         out,
         folder,
-        size=_size(size),
+        size=parse.size(size),
         persons=choose_persons(split, own),
         clips=clips,
         window=frames,
         sequences=sequences,
-        on_error=_on_error(on_error),
+        on_error=parse.on_error(on_error),
         workers=workers,
     )
     for sentence in made.skipped:
@@ -311,13 +311,13 @@ def ssv2(
         out,
         videos,
         labels,
-        SomethingSpec(frames, _size(size), 1 if grey else 3),
+        SomethingSpec(frames, parse.size(size), 1 if grey else 3),
         classes=classes,
         train=train,
-        val=_share("--val", val),
+        val=parse.share("--val", val),
         test=test,
         seed=seed,
-        on_error=_on_error(on_error),
+        on_error=parse.on_error(on_error),
         workers=workers,
     )
     for sentence in made.skipped:
@@ -396,8 +396,8 @@ def piano_roll(
 
     if train is not None:
         raise ConfigError("--train is for chorales made by rules: leave it out where there is a SOURCE")
-    midi = MidiSpec(steps_per_beat, _fraction("val", val), _fraction("test", test), seed)
-    made = generate_from_rolls(out, sources, midi, on_error=_on_error(on_error or "stop"))
+    midi = MidiSpec(steps_per_beat, parse.fraction("--val", val), parse.fraction("--test", test), seed)
+    made = generate_from_rolls(out, sources, midi, on_error=parse.on_error(on_error or "stop"))
     for sentence in made.skipped:
         typer.echo(f"skipped: {sentence}")
     if made.outside:
@@ -449,13 +449,6 @@ def _number(count: int, of: str) -> str:
     return f"{count} {of}{'s' * (count != 1)}"
 
 
-def _fraction(name: str, text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        raise ConfigError(f"--{name} expects a fraction of the MIDI files, got '{text}'") from None
-
-
 def _say_if_no_validation(splits: Iterable[str], option: str) -> None:
     if "val" not in splits:
         typer.echo(f"there is no validation split, which training needs: ask for one with {option}")
@@ -463,43 +456,6 @@ def _say_if_no_validation(splits: Iterable[str], option: str) -> None:
 
 def _without(skipped: list[str]) -> str:
     return ", without what was skipped" if skipped else ""
-
-
-def _size(text: str) -> tuple[int, int]:
-    """``64`` or ``48x64`` (height x width)."""
-    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if not found or int(found[1]) < 1 or int(found[2] or 1) < 1:
-        raise ConfigError(f"--size expects a side such as 64, or height x width such as 48x64, got '{text}'")
-    return int(found[1]), int(found[2] or found[1])
-
-
-def _share(option: str, text: str) -> int | float:
-    try:
-        share = int(text) if text.isdecimal() else float(text)
-    except ValueError:
-        share = -1
-    if share >= 0 and (isinstance(share, int) or share < 1):
-        return share
-    raise ConfigError(f"{option} expects a number of videos, or a fraction such as 0.1, got '{text}'")
-
-
-def _persons(option: str, text: str) -> tuple[int, ...]:
-    """``1-3,7`` -> 1, 2, 3, 7."""
-    if not re.fullmatch(r"(\d{1,2}(-\d{1,2})?(,\d{1,2}(-\d{1,2})?)*)?", text):
-        raise ConfigError(f"{option} expects numbers such as 1-16 or 1,5,7-9, got '{text}'")
-    persons: list[int] = []
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        persons += range(int(first), int(last or first) + 1)
-    return tuple(dict.fromkeys(persons))
-
-
-def _on_error(text: str) -> Literal["stop", "skip"]:
-    if text == "stop":
-        return "stop"
-    if text == "skip":
-        return "skip"
-    raise unknown_name("--on-error", text, ("stop", "skip"))
 
 
 def _generate(out: Path, counts: dict[str, int], seed: int, workers: int, **settings: object) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vidpred.cli.options import parse_size
+from vidpred.cli import parse
 
 
 def import_weights(
@@ -24,7 +24,7 @@ def import_weights(
     """Make a run of weights that another project trained, for rollout, evaluate and train --resume."""
     from vidpred.training.foreign import import_run
 
-    made = import_run(run, file, source, parse_size(size), {"model.sigmoid": sigmoid})
+    made = import_run(run, file, source, parse.size(size), {"model.sigmoid": sigmoid})
     sizes = made.model.model_dump(include={"hidden", "layers", "kernel_size", "order", "steps", "rank"})
     told = ", ".join(f"{name} {value}" for name, value in sizes.items() if value is not None)
     typer.echo(f"imported a {made.name} ({made.channels} channels, {told}): {run}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vidpred.cli.options import Json, parse_size
+from vidpred.cli import parse
+from vidpred.cli.options import Json
 from vidpred.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _settings(
     _, of_data, height, width = runs.moving_spec(resolved.config.data).frame_shape
     shape = {
         "channels": of_data if channels is None else channels,
-        "size": (height, width) if size is None else parse_size(size),
+        "size": (height, width) if size is None else parse.size(size),
     }
     return config.override(resolved, config.Layer("the command line", shape), options).config
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ def impute(workspace: Workspace, split: str = "test", gap: int = 8, iterations: 
         gap: steps that are missing; before and after it at least one is known.
         iterations: how often the missing values go through the model.
 
-    The setting's samples are the draws that an inferred gap is a mean of.
+    The samples of the workspace's setting are the draws that an inferred gap is a mean of.
 
     Raises:
         ConfigError: a run of another model, or with densities; a number under 1.
@@ -149,7 +150,9 @@ def _fill(workspace: Workspace, run: Run, whole: WholeSequences, gap: int, itera
     assert isinstance(model, LatentSequenceModel)
     scores = np.zeros((iterations, workspace.count, 5))
     inferred = np.zeros((workspace.count, 5)) if model.options.prior == "wiener" else None
-    pictures = {}
+    made: dict[str, NDArray[Any]] = {"scores": scores}
+    if inferred is not None:
+        made["inferred"] = inferred
     with progress_bar(quiet=workspace.quiet) as bar:
         task = bar.add_task(run.name, total=workspace.count, note="")
         for numbers in whole.in_groups(workspace.count, setting.batch):
@@ -169,17 +172,17 @@ def _fill(workspace: Workspace, run: Run, whole: WholeSequences, gap: int, itera
                 ]
             for number, sequence, truth, place in zip(numbers, filled, truths, places, strict=True):
                 if number < SHOWN:
-                    pictures[f"recovered-{number}"] = around(place, sequence)
+                    made[f"recovered-{number}"] = around(place, sequence)
                 if inferred is not None:
                     probability = _inferred(model, sequence, place, setting, number)
                     said = best_guess(probability)
                     inferred[number] = score(probability, truth[place], on=said)
                     if number < SHOWN:
                         sequence[place] = said
-                        pictures[f"inferred-{number}"] = around(place, sequence)
+                        made[f"inferred-{number}"] = around(place, sequence)
                 bar.advance(task)
     model.to("cpu")
-    return {"scores": scores, **({} if inferred is None else {"inferred": inferred}), **pictures}
+    return made
 
 
 def _inferred(

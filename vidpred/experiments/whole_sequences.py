@@ -205,18 +205,11 @@ class Padded:
 
 
 def reconstructed(
-    model: Any,
-    sequences: Sequence[NDArray[np.float32]],
-    device: torch.device,
-    generator: torch.Generator | None = None,
+    model: Any, sequences: Sequence[NDArray[np.float32]], device: torch.device
 ) -> list[NDArray[np.float64]]:
-    """The probability of every value of sequences (T, C, H, W) at the mode of the posterior, or at a draw
-    from it where a `generator` is given.
-    """
+    """The probability of every value of sequences (T, C, H, W) at the mode of the posterior."""
     padded = Padded.of(sequences, device)
-    sample = generator is not None
-    found = model.reconstruct(padded.frames, lengths=padded.lengths, sample=sample, generator=generator)
-    return probabilities(padded.cut(found))
+    return probabilities(padded.cut(model.reconstruct(padded.frames, lengths=padded.lengths)))
 
 
 def probabilities(found: Sequence[NDArray[np.floating]]) -> list[NDArray[np.float64]]:

@@ -24,11 +24,11 @@ from vidpred.config import DataConfig
 from vidpred.data import digits
 from vidpred.data.hdf5 import open_dataset
 from vidpred.data.moving_objects import MovingSpec
-from vidpred.errors import ConfigError, OutputError
+from vidpred.errors import ConfigError
 from vidpred.evaluation import Setting, describe, machine, presets_of
 from vidpred.experiments.moving import trained_spec
 from vidpred.files import replacing, without_nan
-from vidpred.runs import Run, checkpoint_digest
+from vidpred.runs import Run, checkpoint_digest, require_free
 from vidpred.viz.table import Table
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -60,14 +60,12 @@ class Workspace:
 
     def require_own(self) -> None:
         """Raises `OutputError` where the folder holds something else, of which files might be replaced."""
-        if not self.folder.is_dir() or not any(self.folder.iterdir()) or (self.folder / "parts").is_dir():
-            return
         try:
-            known = "experiment" in json.loads((self.folder / "results.json").read_text("utf-8"))
+            ours = "experiment" in json.loads((self.folder / "results.json").read_text("utf-8"))
         except (OSError, ValueError, TypeError):
-            known = False
-        if not known:
-            raise OutputError(f"{self.folder} exists and holds no experiment: choose another --out")
+            ours = False
+        if not ours and not (self.folder / "parts").is_dir():
+            require_free(self.folder, "it holds no experiment, choose another --out")
 
     def part(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """What `compute` returns; read from disk if this part was finished before under the same settings."""

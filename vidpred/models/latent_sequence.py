@@ -185,23 +185,15 @@ class LatentSequenceModel(SequenceModel):
         return Bound(kl - torch.stack(likelihoods).mean(dim=0), weighted)
 
     @torch.no_grad()
-    def reconstruct(
-        self,
-        frames: Tensor,
-        *,
-        lengths: Tensor | None = None,
-        sample: bool = False,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """What frames (N, T, C, H, W) are at the mode of the posterior (sections 4.2 and 4.3), or with
-        `sample` at a draw from it: the mean of every value, (N, T, C, H, W) in [0, 1].
+    def reconstruct(self, frames: Tensor, *, lengths: Tensor | None = None) -> Tensor:
+        """What frames (N, T, C, H, W) are at the mode of the posterior (sections 4.2 and 4.3): the mean of
+        every value, (N, T, C, H, W) in [0, 1].
         """
         self.check_frames(frames, at_least=1)
         frames = frames.transpose(0, 1)
         valid = valid_steps(frames, lengths)
         posterior, seen = self.recognise(frames, valid)
-        z = posterior.sample(generator) if sample else posterior.mean
-        return self.output.expected(self.generate(z, seen, valid)).transpose(0, 1)
+        return self.output.expected(self.generate(posterior.mean, seen, valid)).transpose(0, 1)
 
     @abstractmethod
     def fill(

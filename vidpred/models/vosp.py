@@ -145,9 +145,22 @@ class VOSP(LatentSequenceModel):
             predicted.append(self.output.expected(given))
             drawn.append(self.output.draw(given, generator))
             memory = self.memory.step(self.encoder(drawn[-1]), memory)
-        evidence = z.new_zeros(samples)
-        for frame in frames[gap.stop : gap.stop + EXPLAINED]:
-            frame = frame.expand(samples, *frame.shape)
+        weights = tempered_weights(self._evidence(frames[gap.stop :][:EXPLAINED], z, memory, generator))
+        share = 1 / (1 + effective_number(weights))
+        mixed = torch.lerp(torch.stack(drawn), torch.stack(predicted), share)  # (gap, samples, C, H, W)
+        return torch.einsum("n,tn...->t...", weights, mixed)
+
+    def _evidence(
+        self, frames: Tensor, z: Tensor, memory: Moments, generator: torch.Generator | None
+    ) -> Tensor:
+        """How well frames (T, C, H, W) follow on ways that came to z and the memory, (samples, ...) each.
+
+        Returns:
+            (samples,), log p(frames, z) - log q(z) at one draw of z from q on each way.
+        """
+        prior, evidence = self.walk("weighting"), z.new_zeros(len(z))
+        for frame in frames:
+            frame = frame.expand(len(z), *frame.shape)
             memory_next = self.memory.step(self.encoder(frame), memory)
             mean, std = self.follow(z, self.posterior(memory_next))
             of_step = Gaussian(mean, std.clamp(min=LEAST_STD))
@@ -155,10 +168,7 @@ class VOSP(LatentSequenceModel):
             step = prior.log_prob((z_next - z)[None]) - of_step.log_prob(z_next)  # (samples, latent)
             evidence += self.output.log_prob(self.generate(z_next, memory), frame) + step.sum(dim=-1)
             memory, z = memory_next, z_next
-        weights = tempered_weights(evidence)
-        share = 1 / (1 + effective_number(weights))
-        mixed = torch.lerp(torch.stack(drawn), torch.stack(predicted), share)  # (gap, samples, C, H, W)
-        return torch.einsum("n,tn...->t...", weights, mixed)
+        return evidence
 
     @torch.no_grad()
     def predict(
